@@ -1,0 +1,8 @@
+module github.com/bodokaiser/walve
+
+go 1.26
+
+require (
+	github.com/gorilla/websocket v1.5.3
+	golang.org/x/net v0.62.0
+)
