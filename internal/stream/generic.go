@@ -1,0 +1,37 @@
+package stream
+
+import "net"
+
+// generic is any other net.Conn whose deadlines are recoverable, as those of
+// net.Pipe are.
+type generic struct {
+	net.Conn
+}
+
+func (s *generic) NetConn() net.Conn { return s.Conn }
+
+func (s *generic) CloseWrite() error { return closeWrite(s.Conn) }
+
+func (s *generic) Abort() { abort(s.Conn) }
+
+// closeWrite ends the direction towards the peer if c can.
+func closeWrite(c net.Conn) error {
+	if c, ok := c.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// abort closes c at once, from the bottom up: a layer such as TLS would wait
+// for the one below to take its farewell.
+func abort(c net.Conn) {
+	if c, ok := c.(interface{ NetConn() net.Conn }); ok {
+		if below := c.NetConn(); below != nil {
+			abort(below)
+		}
+	}
+	if c, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		c.SetLinger(0)
+	}
+	c.Close()
+}

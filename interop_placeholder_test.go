@@ -1,0 +1,3 @@
+package walve_test
+
+import _ "github.com/gorilla/websocket"

@@ -1,0 +1,53 @@
+package walve
+
+// keepAliveError is what a Conn fails with whose peer answers no more. It is a
+// timeout, but not one to go on after: a *net.OpError around it is a net.Error
+// with Timeout true and Temporary false.
+type keepAliveError struct{}
+
+func (keepAliveError) Error() string   { return "websocket: peer does not answer" }
+func (keepAliveError) Timeout() bool   { return true }
+func (keepAliveError) Temporary() bool { return false }
+
+// Half intervals without anything read, see keepAlive.
+const (
+	pingAfter = 2
+	failAfter = 4
+)
+
+// keepAlive runs on the Conn's timer every half interval; that is fine enough
+// for a Ping well within the 60 s that proxies allow, at no cost to Read. An
+// interval without anything read sends a Ping; a whole further one, in which a
+// read waited, and the Conn fails.
+func (c *Conn) keepAlive() {
+	c.mu.Lock()
+	if c.overLocked() != nil || c.deaf || c.ended && !c.hs.halfClose {
+		c.mu.Unlock()
+		return
+	}
+	c.idle++
+	if c.active.Swap(false) {
+		c.idle = 0
+	}
+	waiting, same := c.readTurn.held, c.reads == c.seen
+	switch {
+	case c.idle < pingAfter:
+	case c.idle == pingAfter || c.idle >= failAfter && !waiting:
+		// Without a read in progress nobody can tell whether the peer has
+		// answered: ask again, for the sake of proxies on the way.
+		c.idle = pingAfter
+		c.seen = c.reads
+		if len(c.control) == 0 {
+			c.pushControlLocked(newControlFrame(OpPing, nil))
+		}
+	case c.idle > failAfter || c.idle == failAfter && same:
+		// A caller that reads with short deadlines has another read in
+		// progress by now and gets half an interval more, so that a read that
+		// has just begun is not taken for one that waited.
+		c.mu.Unlock()
+		c.fail("read", keepAliveError{})
+		return
+	}
+	c.timer.Reset(c.hs.keepAlive / 2)
+	c.mu.Unlock()
+}

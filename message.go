@@ -1,0 +1,193 @@
+package walve
+
+import (
+	"fmt"
+	"io"
+)
+
+// NextMessage waits for the next message and returns its opcode, OpText or
+// OpBinary, and a reader of its payload across its frames. It skips what is
+// left of the current message, whoever began it. What is said of the reader of
+// [Conn.NextReader] holds for this one. A message may be of any length:
+// MaxMessageSize does not apply.
+func (c *Conn) NextMessage() (Opcode, io.Reader, error) {
+	if err := c.beginRead(); err != nil {
+		return 0, nil, err
+	}
+	defer c.endRead()
+	c.in.gen++
+	c.in.whole = nil
+	if err := c.skipMessage(); err != nil {
+		return 0, nil, err
+	}
+	h, err := c.nextFrame()
+	if err != nil {
+		return 0, nil, err
+	}
+	return h.Opcode, &payloadReader{c: c, gen: c.in.gen, message: true}, nil
+}
+
+// skipMessage reads past the rest of the current message.
+func (c *Conn) skipMessage() error {
+	for {
+		if err := c.skipFrame(); err != nil {
+			return err
+		}
+		if c.in.msg == 0 {
+			return nil
+		}
+		if _, err := c.nextFrame(); err != nil {
+			return err
+		}
+	}
+}
+
+// A partial is a message that ReadMessage has begun.
+type partial struct {
+	op  Opcode
+	buf []byte
+	r   int // bytes that Read has taken
+}
+
+// take moves bytes to p: Read takes over what ReadMessage had.
+func (m *partial) take(p []byte) int {
+	n := copy(p, m.buf[m.r:])
+	m.r += n
+	return n
+}
+
+// ReadMessage reads the next message whole and returns its opcode, OpText or
+// OpBinary, and its payload, which is the caller's. Text has been checked to be
+// UTF-8. It skips what another method has left of the current message.
+//
+// A message of more than MaxMessageSize bytes fails the connection with status
+// 1009. What a peer declares costs no memory before it arrives. A deadline that
+// cuts ReadMessage loses nothing: the next call goes on with the message.
+func (c *Conn) ReadMessage() (Opcode, []byte, error) {
+	if err := c.beginRead(); err != nil {
+		return 0, nil, err
+	}
+	defer c.endRead()
+	c.in.gen++
+	in := &c.in
+	if in.whole != nil && in.whole.r > 0 {
+		in.whole = nil // Read has taken it over
+	}
+	if in.whole == nil {
+		if err := c.skipMessage(); err != nil {
+			return 0, nil, err
+		}
+		h, err := c.nextFrame()
+		if err != nil {
+			return 0, nil, err
+		}
+		in.whole = &partial{op: h.Opcode}
+		if err := c.checkSize(in.whole); err != nil {
+			return 0, nil, err
+		}
+	}
+	m := in.whole
+	if err := c.readWhole(m); err != nil {
+		return 0, nil, err
+	}
+	in.whole = nil
+	return m.op, m.buf, nil
+}
+
+// readWhole reads the rest of the current message into m.
+func (c *Conn) readWhole(m *partial) error {
+	for {
+		for c.in.inPayload() {
+			m.grow(c.in.left)
+			n, err := c.framePayload(m.buf[len(m.buf):cap(m.buf)])
+			m.buf = m.buf[:len(m.buf)+n]
+			if err != nil {
+				return err
+			}
+		}
+		if c.in.msg == 0 {
+			return nil
+		}
+		if _, err := c.nextFrame(); err != nil {
+			return err
+		}
+		if err := c.checkSize(m); err != nil {
+			return err
+		}
+	}
+}
+
+// grow makes room for more of the left bytes that the peer has declared: 4 KiB
+// at first, and no more than three times what has come.
+func (m *partial) grow(left int64) {
+	if len(m.buf) < cap(m.buf) {
+		return
+	}
+	room := min(left, int64(max(4<<10, 3*len(m.buf))))
+	buf := make([]byte, len(m.buf), int64(len(m.buf))+room)
+	copy(buf, m.buf)
+	m.buf = buf
+}
+
+// checkSize holds the message, with the frame that has begun, against
+// MaxMessageSize.
+func (c *Conn) checkSize(m *partial) error {
+	if c.in.left > c.hs.maxMessageSize-int64(len(m.buf)) {
+		c.in.whole = nil
+		c.failProtocol(StatusMessageTooBig, fmt.Sprintf("message over %d bytes", c.hs.maxMessageSize))
+		return c.in.err
+	}
+	return nil
+}
+
+// WriteMessage writes p as one message of opcode op, OpText or OpBinary, in
+// frames of at most 256 KiB. Text is not checked to be UTF-8: the peer does.
+//
+// A write deadline that passes before the first byte is on the wire leaves
+// nothing behind and WriteMessage may be called again; when all of the message
+// is as good as sent it is no error; in between the write side fails for good,
+// since the peer would take what follows for the rest of the message.
+func (c *Conn) WriteMessage(op Opcode, p []byte) error {
+	if op != OpText && op != OpBinary {
+		return c.opError("write", errNotData)
+	}
+	if err := c.beginWrite(); err != nil {
+		return err
+	}
+	defer c.endWrite()
+	if err := c.beginFrames(op); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		err := c.ready()
+		chunk := c.chunk(p)
+		fin := len(chunk) == len(p)
+		var sent bool
+		if err == nil {
+			sent, err = c.writeFrame(c.nextHeader(op, fin, len(chunk)), chunk, false)
+		}
+		if sent {
+			c.out.noteFrame(fin)
+			p = p[len(chunk):]
+		}
+		if sent && fin {
+			return nil
+		}
+		if err != nil {
+			if isTimeout(err) && (sent || !first) {
+				c.failWrite()
+			}
+			return err
+		}
+	}
+}
+
+// failWrite ends this side's writing: a deadline has cut a message whose rest
+// cannot follow.
+func (c *Conn) failWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writeErr == nil {
+		c.writeErr = c.opError("write", errCutMessage)
+	}
+}

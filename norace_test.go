@@ -1,0 +1,5 @@
+//go:build !race
+
+package walve_test
+
+const raceEnabled = false

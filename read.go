@@ -1,0 +1,330 @@
+package walve
+
+import (
+	"io"
+
+	"github.com/bodokaiser/walve/internal/stream"
+)
+
+// minInPlace is the smallest buffer that Read has the stream fill directly.
+// Below, a read per header and a read per payload would cost more than the
+// copy out of a pooled buffer.
+const minInPlace = 256
+
+// inbound is the reading half of a Conn: where in the peer's frames it stands.
+type inbound struct {
+	err  error  // sticky: io.EOF or a *net.OpError
+	left int64  // payload bytes of the current frame that are still to come
+	gen  uint32 // counts who reads: a reader of an earlier one is left behind
+
+	key    [4]byte // masking key, rotated to the next byte of payload
+	op     Opcode  // of the current frame
+	fin    bool    // of the current frame
+	msg    Opcode  // of the current message; 0 between messages
+	hn     uint8   // bytes of a header in hdr
+	hdr    [maxHeaderSize]byte
+	text   utf8Checker
+	ctl    *controlFrame  // the control frame that is coming in
+	buf    *stream.Buffer // bytes read and not yet looked at: buf[r:w]; nil when there are none
+	r, w   uint16
+	behind []byte   // what came behind the handshake and did not fit into buf
+	whole  *partial // what ReadMessage has of the message a deadline cut
+}
+
+// Read reads the next bytes of the stream that the payloads of the peer's data
+// frames make, text and binary alike. It returns as soon as it has one byte,
+// goes on across frames and messages, and skips empty ones. It may use all of
+// p as scratch space.
+//
+// Read goes on inside a frame or message begun by NextReader or NextMessage,
+// and takes what a ReadMessage that timed out had.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.beginRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.read(p)
+	c.endRead()
+	return n, err
+}
+
+func (c *Conn) beginRead() error {
+	c.mu.Lock()
+	err := c.overLocked()
+	if err == nil {
+		c.reads++
+		if err = c.takeLocked(&c.readTurn, &c.readBy, true); err == nil && c.overLocked() != nil {
+			c.readTurn.release()
+			err = c.overLocked()
+		}
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return c.opError("read", err)
+	}
+	return nil
+}
+
+func (c *Conn) endRead() {
+	c.mu.Lock()
+	c.readTurn.release()
+	c.mu.Unlock()
+}
+
+func (c *Conn) read(p []byte) (int, error) {
+	in := &c.in
+	in.gen++
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if in.whole != nil {
+		if n := in.whole.take(p); n > 0 {
+			return n, nil
+		}
+		in.whole = nil
+	}
+	for {
+		if in.buf != nil {
+			n, used := c.consume(p, in.buf[in.r:in.w])
+			in.discard(used)
+			if n > 0 {
+				return n, nil
+			}
+		}
+		if in.err != nil {
+			return 0, in.err
+		}
+		if in.buf != nil {
+			continue
+		}
+		if len(p) < minInPlace || in.behind != nil {
+			if err := c.fill(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		// Headers and all go straight into p; consume moves the payload down.
+		m, err := c.s.Read(p)
+		if m > 0 {
+			c.noteActive()
+			if n, _ := c.consume(p, p[:m]); n > 0 {
+				return n, nil
+			}
+		}
+		if err != nil {
+			if err = c.readError(err); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// consume takes frames apart: it moves payload of data frames from src to dst,
+// which may begin where src does, and acts on control frames. It stops at the
+// end of src, with dst full, or with in.err set.
+func (c *Conn) consume(dst, src []byte) (n, used int) {
+	in := &c.in
+	for used < len(src) && in.err == nil {
+		switch {
+		case in.left == 0:
+			_, k, _ := c.header(src[used:])
+			used += k
+		case in.op.IsControl():
+			used += c.controlPayload(src[used:])
+		case n == len(dst):
+			return n, used
+		default:
+			k := c.payload(dst[n:], src[used:])
+			used += k
+			if in.err == nil {
+				n += k
+			}
+		}
+	}
+	return n, used
+}
+
+// payload moves payload of the current data frame from src to dst, unmasked.
+func (c *Conn) payload(dst, src []byte) int {
+	in := &c.in
+	k := len(src)
+	if k > len(dst) {
+		k = len(dst)
+	}
+	if int64(k) > in.left {
+		k = int(in.left)
+	}
+	if c.hs.client {
+		copy(dst, src[:k])
+	} else {
+		in.key = maskCopy(dst, src[:k], in.key)
+	}
+	in.left -= int64(k)
+	if in.msg == OpText && !in.text.valid(dst[:k]) {
+		c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
+		return k
+	}
+	if in.left == 0 {
+		c.endFrame()
+	}
+	return k
+}
+
+// header takes a frame's header from src, going on in one that an earlier read
+// has cut, and begins the frame. ok reports a whole header of a data frame.
+func (c *Conn) header(src []byte) (h Header, used int, ok bool) {
+	in := &c.in
+	var size int
+	var err error
+	if in.hn == 0 {
+		h, size, err = parseHeader(src)
+		used = size
+		if size == 0 && err == nil {
+			used = copy(in.hdr[:], src)
+			in.hn = uint8(used)
+		}
+	} else {
+		k := copy(in.hdr[in.hn:], src)
+		h, size, err = parseHeader(in.hdr[:int(in.hn)+k])
+		if size == 0 && err == nil {
+			in.hn += uint8(k)
+			return h, k, false
+		}
+		used = size - int(in.hn)
+		in.hn = 0
+	}
+	if err == nil && size > 0 {
+		err = checkFrame(h, !c.hs.client, in.msg)
+	}
+	if err != nil {
+		pe := err.(*ProtocolError)
+		c.failProtocol(pe.Code, pe.Reason)
+		return h, len(src), false
+	}
+	if size == 0 {
+		return h, used, false
+	}
+	in.op, in.fin, in.left, in.key = h.Opcode, h.Fin, h.Length, h.MaskKey
+	if h.Opcode == OpText || h.Opcode == OpBinary {
+		in.msg = h.Opcode
+		in.text = utf8Checker{}
+	}
+	if in.left == 0 {
+		c.endFrame()
+	}
+	return h, used, !h.Opcode.IsControl()
+}
+
+// endFrame acts on the end of the current frame.
+func (c *Conn) endFrame() {
+	in := &c.in
+	switch {
+	case in.op.IsControl():
+		c.endControl()
+	case in.fin:
+		if in.msg == OpText && !in.text.complete() {
+			c.failProtocol(StatusInvalidFramePayloadData, "text ends inside a character")
+		}
+		in.msg = 0
+	}
+}
+
+// fill reads what has come into a pooled buffer, of which none is held while
+// nothing has.
+func (c *Conn) fill() error {
+	in := &c.in
+	if len(in.behind) > 0 {
+		in.stash(in.behind)
+		return nil
+	}
+	b, n, err := stream.ReadBuffer(c.s)
+	if n > 0 {
+		in.buf, in.r, in.w = b, 0, uint16(n)
+		c.noteActive()
+	}
+	if err != nil {
+		return c.readError(err)
+	}
+	return nil
+}
+
+// stash puts a copy of b where the next read looks first.
+func (in *inbound) stash(b []byte) {
+	in.behind = nil
+	if len(b) == 0 {
+		return
+	}
+	in.buf = stream.GetBuffer()
+	n := copy(in.buf[:], b)
+	in.r, in.w = 0, uint16(n)
+	if n < len(b) {
+		in.behind = append([]byte(nil), b[n:]...)
+	}
+}
+
+// discard drops the first n bytes of the buffer, and the buffer when it is
+// empty.
+func (in *inbound) discard(n int) {
+	in.r += uint16(n)
+	if in.r == in.w || in.err != nil {
+		stream.PutBuffer(in.buf)
+		in.buf = nil
+	}
+}
+
+// readError says what a read returns after the stream's Read has failed, and
+// keeps it unless it is a timeout.
+func (c *Conn) readError(err error) error {
+	c.mu.Lock()
+	over := c.overLocked()
+	c.mu.Unlock()
+	switch {
+	case over != nil:
+		return c.opError("read", over)
+	case c.in.err != nil:
+		return c.in.err
+	case isTimeout(err):
+		return c.opError("read", err)
+	case err == io.EOF:
+		// RFC 6455, 7.1.5: without a Close frame the connection has not ended
+		// cleanly, whatever the frame boundary.
+		err = io.ErrUnexpectedEOF
+	}
+	c.in.err = c.opError("read", err)
+	c.mu.Lock()
+	c.deafLocked()
+	c.mu.Unlock()
+	return c.in.err
+}
+
+func (c *Conn) noteActive() {
+	if !c.active.Load() {
+		c.active.Store(true)
+	}
+}
+
+// WriteTo writes the stream that Read reads to w until the peer ends it, and
+// returns how many bytes w took. The error is nil after a clean end.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	b := getPiece()
+	defer putPiece(b)
+	var total int64
+	for {
+		n, err := c.Read(b[:])
+		if n > 0 {
+			m, werr := w.Write(b[:n])
+			total += int64(m)
+			if werr == nil && m < n {
+				werr = io.ErrShortWrite
+			}
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
