@@ -65,15 +65,21 @@ func (c *Conn) close(code StatusCode, reason string) error {
 		return nil // fail has released everything
 	}
 	until := time.Now().Add(lingerTime)
-	written := c.finishWriting(time.Now().Add(closeWait))
+	written := make(chan bool, 1)
 	go func() {
-		if !written && !c.finishWriting(until) {
-			c.s.Abort() // the tail never got out: no clean end may be seen
-			return
-		}
+		// Reading goes on meanwhile: the peer may write as much as we do.
 		c.drain(until)
-		c.s.Close()
+		if <-written {
+			c.s.Close()
+		} else {
+			c.s.Abort() // the tail never got out: the peer must see no clean end
+		}
 	}()
+	if c.finishWriting(time.Now().Add(closeWait)) {
+		written <- true
+	} else {
+		go func() { written <- c.finishWriting(until) }()
+	}
 	return nil
 }
 

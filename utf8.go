@@ -26,7 +26,11 @@ func (u *utf8Checker) valid(p []byte) bool {
 	if !utf8.Valid(p[:n]) {
 		return false
 	}
-	for _, c := range p[n:] {
+	if n == len(p) {
+		return true
+	}
+	u.begin(p[n])
+	for _, c := range p[n+1:] {
 		if !u.next(c) {
 			return false
 		}
@@ -71,21 +75,9 @@ func runeLen(c byte) int {
 	return 0
 }
 
-// next takes one byte of the text.
-func (u *utf8Checker) next(c byte) bool {
-	if u.missing > 0 {
-		if c < u.lo || c > u.hi {
-			return false
-		}
-		u.missing--
-		u.lo, u.hi = 0x80, 0xBF
-		return true
-	}
-	n := runeLen(c)
-	if n == 0 {
-		return false
-	}
-	u.missing = uint8(n - 1)
+// begin takes the first byte of a rune of more than one.
+func (u *utf8Checker) begin(c byte) {
+	u.missing = uint8(runeLen(c) - 1)
 	u.lo, u.hi = 0x80, 0xBF
 	switch c {
 	case 0xE0: // below: overlong
@@ -97,5 +89,14 @@ func (u *utf8Checker) next(c byte) bool {
 	case 0xF4: // above: over U+10FFFF
 		u.hi = 0x8F
 	}
+}
+
+// next takes one of the bytes that are missing.
+func (u *utf8Checker) next(c byte) bool {
+	if c < u.lo || c > u.hi {
+		return false
+	}
+	u.missing--
+	u.lo, u.hi = 0x80, 0xBF
 	return true
 }

@@ -69,6 +69,7 @@ type Conn struct {
 	cutBy   Cut
 	stalled bool
 	shut    bool  // by CloseWrite
+	inVain  bool  // the peer has closed, and this end has written since
 	fin     bool  // no more will come
 	broken  error // how Read of the peer ends when buf is empty, instead of io.EOF
 
@@ -159,12 +160,15 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 			return n, c.opError("write", c.failed)
 		case c.peer.broken != nil:
 			return n, c.opError("write", c.peer.broken)
-		case c.shut || c.peer.closed:
-			if c.peer.closed && c.resetUnread && len(p) > 0 {
-				c.failed = syscall.ECONNRESET
-				c.changedLocked()
-			}
+		case c.shut || c.inVain:
 			return n, c.opError("write", syscall.EPIPE)
+		case c.peer.closed && n < len(p):
+			c.inVain = true
+			if c.resetUnread {
+				c.failed = syscall.ECONNRESET
+			}
+			c.changedLocked()
+			return len(p), nil
 		}
 		n += c.takeLocked(p[n:])
 		if n == len(p) {
@@ -234,7 +238,8 @@ func (c *Conn) CloseWrite() error {
 }
 
 // Close closes this end. The peer reads what was written before and then gets
-// io.EOF; its writes fail with EPIPE. After SetLinger(0) it is a Reset.
+// io.EOF; its next Write is in vain and those after it fail with EPIPE, as on
+// TCP. After SetLinger(0) it is a Reset.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

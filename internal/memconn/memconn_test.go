@@ -21,7 +21,7 @@ var _ net.Conn = (*memconn.Conn)(nil)
 
 func TestConn(t *testing.T) {
 	for name, opts := range map[string][]memconn.Option{
-		"default": nil, "1byte": {memconn.Buffer(1)}, "reset": {memconn.ResetUnread()},
+		"default": nil, "64 bytes": {memconn.Buffer(64)}, "reset": {memconn.ResetUnread()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
@@ -154,12 +154,20 @@ func TestClose(t *testing.T) {
 				write(t, b, "x", 0, syscall.ECONNRESET)
 			} else {
 				read(t, b, "tail", nil)
-				read(t, b, "", io.EOF)
+				write(t, b, "in vain", 7, nil)
 				write(t, b, "x", 0, syscall.EPIPE)
+				read(t, b, "", io.EOF)
 			}
 			read(t, a, "", net.ErrClosed)
 			write(t, a, "x", 0, net.ErrClosed)
 		}
+	})
+	t.Run("more", func(t *testing.T) {
+		a, b := memconn.Pipe(memconn.ResetUnread())
+		write(t, a, "tail", 4, nil)
+		a.Close()
+		write(t, b, "more", 4, nil)
+		read(t, b, "", syscall.ECONNRESET)
 	})
 	t.Run("reset", func(t *testing.T) {
 		a, b := memconn.Pipe()

@@ -25,6 +25,10 @@ func closeWrite(c net.Conn) error {
 // abort closes c at once, from the bottom up: a layer such as TLS would wait
 // for the one below to take its farewell.
 func abort(c net.Conn) {
+	if c, ok := c.(interface{ Abort() }); ok { // a Stream made into a net.Conn
+		c.Abort()
+		return
+	}
 	if c, ok := c.(interface{ NetConn() net.Conn }); ok {
 		if below := c.NetConn(); below != nil {
 			abort(below)

@@ -1,0 +1,178 @@
+package stream_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bodokaiser/walve/internal/memconn"
+	"github.com/bodokaiser/walve/internal/stream"
+)
+
+// certificate is one for every server of the tests.
+var certificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+func config(version uint16) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{certificate()}, InsecureSkipVerify: true,
+		MinVersion: version, MaxVersion: version,
+		DynamicRecordSizingDisabled: true, // so that tests know where records end
+	}
+}
+
+// socketPair returns two ends of a connection over network.
+func socketPair(t testing.TB, network string) (a, b net.Conn) {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "s")
+	}
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	a, err = net.Dial(network, ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err = ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+// secure makes a TLS server of a and a client of b, handshakes, and returns
+// the Stream over the server and the client. over is what the Stream's TLS
+// runs on: a, or a Transport over a.
+func secure(t testing.TB, version uint16, over func(net.Conn) net.Conn, a, b net.Conn) (stream.Stream, *tls.Conn) {
+	t.Helper()
+	server, client := tls.Server(over(a), config(version)), tls.Client(b, config(version))
+	done := make(chan error)
+	go func() { done <- client.Handshake() }()
+	if err := server.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	// The first application data has TLS 1.3's session tickets before it.
+	go server.Write([]byte("."))
+	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return stream.New(server), client
+}
+
+func transport(c net.Conn) net.Conn { return stream.NewTransport(c) }
+func plain(c net.Conn) net.Conn     { return c }
+
+// rows are the two ways to run on TLS.
+var rows = []struct {
+	name string
+	over func(net.Conn) net.Conn
+}{{"transport", transport}, {"pump", plain}}
+
+// secureMem is secure over memconn; a is the end below the Stream.
+func secureMem(t testing.TB, over func(net.Conn) net.Conn, opts ...memconn.Option) (s stream.Stream, peer *tls.Conn, a, b *memconn.Conn) {
+	t.Helper()
+	a, b = memconn.Pipe(opts...)
+	s, peer = secure(t, tls.VersionTLS13, over, a, b)
+	return s, peer, a, b
+}
+
+// kinds are the Streams there are, each with a peer that is no Stream.
+var kinds = []struct {
+	name string
+	pair func(t testing.TB) (stream.Stream, net.Conn)
+}{
+	{"tcp", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := socketPair(t, "tcp")
+		return stream.New(a), b
+	}},
+	{"unix", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := socketPair(t, "unix")
+		return stream.New(a), b
+	}},
+	{"pipe", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := net.Pipe()
+		return stream.New(a), b
+	}},
+	{"mem", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := memconn.Pipe()
+		return stream.New(a), b
+	}},
+	{"tls transport tcp", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := socketPair(t, "tcp")
+		return secure(t, tls.VersionTLS13, transport, a, b)
+	}},
+	{"tls12 transport tcp", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := socketPair(t, "tcp")
+		return secure(t, tls.VersionTLS12, transport, a, b)
+	}},
+	{"tls transport mem", func(t testing.TB) (stream.Stream, net.Conn) {
+		s, peer, _, _ := secureMem(t, transport, memconn.Buffer(1000))
+		return s, peer
+	}},
+	{"tls pump tcp", func(t testing.TB) (stream.Stream, net.Conn) {
+		a, b := socketPair(t, "tcp")
+		return secure(t, tls.VersionTLS13, plain, a, b)
+	}},
+	{"tls pump mem", func(t testing.TB) (stream.Stream, net.Conn) {
+		s, peer, _, _ := secureMem(t, plain, memconn.Buffer(1000))
+		return s, peer
+	}},
+}
+
+// conn makes a net.Conn of a Stream.
+type conn struct {
+	stream.Stream
+	r, w sync.Mutex // one Read and one Write at a time
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	c.r.Lock()
+	defer c.r.Unlock()
+	return c.Stream.Read(p)
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	c.w.Lock()
+	defer c.w.Unlock()
+	return c.Stream.Write(p)
+}
+
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// pattern returns n bytes of which any two near each other differ.
+func pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i*31 + i>>8*7)
+	}
+	return p
+}

@@ -1,0 +1,138 @@
+package walve
+
+import (
+	"io"
+	"os"
+	"reflect"
+	"syscall"
+)
+
+// maxKernelFrame bounds a frame whose payload the kernel moves, and so what is
+// read into memory when a deadline cuts it. sendfile wants frames of 1 MiB and
+// more: at 64 KiB it costs half as much again.
+const maxKernelFrame = 1 << 20
+
+// fromKernel moves what r holds with the kernel's help, where r is a file or a
+// socket and the frames are not masked, and returns how much that was. What
+// remains, all of it where the kernel cannot help, is left to copying.
+func (c *Conn) fromKernel(r io.Reader) (int64, error) {
+	if c.hs.client {
+		return 0, nil
+	}
+	limit := int64(-1)
+	if lr, ok := r.(*io.LimitedReader); ok {
+		n, err := c.fromKernelLimited(lr.R, max(lr.N, 0))
+		lr.N -= n
+		return n, err
+	}
+	return c.fromKernelLimited(r, limit)
+}
+
+func (c *Conn) fromKernelLimited(r io.Reader, limit int64) (int64, error) {
+	if f, ok := r.(file); ok && isStd(r, "os", "File", "fileWithoutWriteTo") {
+		return c.fromFile(f, limit)
+	}
+	if s, ok := r.(syscall.Conn); ok && limit < 0 && isStd(r, "net", "TCPConn", "UnixConn", "tcpConnWithoutWriteTo") {
+		return c.fromSocket(s)
+	}
+	return 0, nil
+}
+
+// file is what an *os.File is, and what io.Copy passes on in its place.
+type file interface {
+	io.ReadSeeker
+	Stat() (os.FileInfo, error)
+}
+
+// isStd reports whether r is of one of the named types of the standard library
+// itself: a type that embeds one may have a Read of its own, which the kernel
+// would not call.
+func isStd(r io.Reader, pkg string, names ...string) bool {
+	t := reflect.TypeOf(r)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	for _, name := range names {
+		if t.PkgPath() == pkg && t.Name() == name {
+			return true
+		}
+	}
+	return false
+}
+
+// fromFile sends a regular file from where it stands to its end, or limit
+// bytes if limit is not negative: by sendfile, where the system has it.
+func (c *Conn) fromFile(f file, limit int64) (total int64, err error) {
+	rf, ok := c.s.(io.ReaderFrom)
+	info, err := f.Stat()
+	if !ok || err != nil || !info.Mode().IsRegular() {
+		return 0, nil
+	}
+	pos, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, nil
+	}
+	size := info.Size() - pos
+	if limit >= 0 {
+		size = min(size, limit)
+	}
+	for total < size && err == nil {
+		var n int64
+		n, err = c.sendFile(rf, f, pos+total, min(size-total, maxKernelFrame))
+		total += n
+	}
+	return total, err
+}
+
+// sendFile sends n bytes of f, which stands at pos, as one message.
+func (c *Conn) sendFile(rf io.ReaderFrom, f file, pos, n int64) (int64, error) {
+	if err := c.beginWrite(); err != nil {
+		return 0, err
+	}
+	defer c.endWrite()
+	if c.out.msg == msgFrames {
+		return 0, c.opError("write", errMessageOpen)
+	}
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	h := c.nextHeader(OpBinary, true, 0)
+	h.Length = n
+	sent, err := c.writeFrame(h, nil, false)
+	if !sent {
+		return 0, err
+	}
+	var moved int64
+	if err == nil {
+		moved, err = rf.ReadFrom(&io.LimitedReader{R: f, N: n})
+	}
+	c.out.noteFrame(true)
+	switch {
+	case moved == n:
+		return n, nil
+	case err == nil:
+		// the file has become shorter than it was
+		err = io.ErrUnexpectedEOF
+		c.fail("write", err)
+		return moved, c.opError("write", err)
+	case !isTimeout(err):
+		return moved, c.writeError(err)
+	}
+	if _, serr := f.Seek(pos+moved, io.SeekStart); serr != nil {
+		c.fail("write", serr)
+		return moved, c.opError("write", serr)
+	}
+	return c.keepRest(f, moved, n, err)
+}
+
+// keepRest keeps the rest of a frame of n bytes, of which moved are gone, that
+// a deadline has cut: it is read from r now.
+func (c *Conn) keepRest(r io.Reader, moved, n int64, timeout error) (int64, error) {
+	rest := make([]byte, n-moved)
+	if _, err := io.ReadFull(r, rest); err != nil {
+		c.fail("write", err)
+		return moved, c.opError("write", err)
+	}
+	c.out.pending = append(c.out.pending[:len(c.out.pending):len(c.out.pending)], rest...)
+	return n, c.writeError(timeout)
+}
