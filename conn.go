@@ -51,6 +51,7 @@ type Conn struct {
 	out outbound // guarded by wireTurn
 
 	active atomic.Bool // something was read since the keep-alive timer last looked
+	more   atomic.Bool // messages are in the buffer of in, see gather
 
 	mu        sync.Mutex // guards what follows; never held across I/O
 	readTurn  turn       // held by the one who reads
@@ -58,21 +59,22 @@ type Conn struct {
 	wireTurn  turn       // held by the one who writes to the stream: a user's call or flush
 	readBy    deadline
 	writeBy   deadline
-	closed    bool  // Close was called
-	ended     bool  // a Close frame was queued, or can no longer be: nothing may be written
-	applied   bool  // the stream's write deadline is writeBy
-	userWrite bool  // wireTurn is held by a user's call, whom writeBy governs
-	flushing  bool  // the goroutine that sends what is left over is there
-	framing   bool  // NextWriter's writer is open
-	broken    bool  // the peer broke the protocol
-	peerDone  bool  // the peer's Close frame was read
-	deaf      bool  // nothing will be read any more: a Close frame, the end or an error was
-	reads     uint8 // counts reads, for the keep-alive timer
-	seen      uint8 // reads when it sent its Ping
-	idle      uint8 // its half intervals without anything read
-	failed    error // *net.OpError that ended both directions
-	writeErr  error // *net.OpError that ended this side's writing
-	control   []controlFrame
+	closed    bool           // Close was called
+	ended     bool           // a Close frame was queued, or can no longer be: nothing may be written
+	applied   bool           // the stream's write deadline is writeBy
+	userWrite bool           // wireTurn is held by a user's call, whom writeBy governs
+	flushing  bool           // the goroutine that sends what is left over is there
+	framing   bool           // NextWriter's writer is open
+	broken    bool           // the peer broke the protocol
+	peerDone  bool           // the peer's Close frame was read
+	deaf      bool           // nothing will be read any more: a Close frame, the end or an error was
+	reads     uint8          // counts reads, for the keep-alive timer
+	seen      uint8          // reads when it sent its Ping
+	idle      uint8          // its half intervals without anything read
+	failed    error          // *net.OpError that ended both directions
+	writeErr  error          // *net.OpError that ended this side's writing
+	control   []controlFrame // to be sent, behind gathered
+	gathered  *gathering     // messages to be sent together
 	timer     *time.Timer
 	*rare
 }

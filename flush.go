@@ -3,11 +3,11 @@ package walve
 import "time"
 
 // flush sends what must leave before the next frame: the rest of one that was
-// cut, then, at a frame boundary, control frames. The caller holds wireTurn.
+// cut, then, at a frame boundary, what is queued. The caller holds wireTurn.
 // What an error leaves stays where it is; the error is the stream's.
 func (c *Conn) flush() error {
 	o := &c.out
-	for len(o.pending) > 0 || c.takeControl() {
+	for len(o.pending) > 0 || c.takeQueued() {
 		n, err := c.s.Write(o.pending)
 		o.pending = o.pending[n:]
 		if err != nil && len(o.pending) > 0 {
@@ -28,6 +28,10 @@ func (o *outbound) drop() {
 		putPiece(o.owner)
 		o.owner = nil
 	}
+	if o.gathered != nil {
+		gatherings.Put(o.gathered)
+		o.gathered = nil
+	}
 }
 
 // ready flushes on behalf of a user's call that is about to write a frame.
@@ -43,23 +47,32 @@ func (c *Conn) ready() error {
 	return nil
 }
 
-// takeControl moves the queued control frames to pending, at a frame boundary.
-func (c *Conn) takeControl() bool {
+// takeQueued moves gathered messages and control frames to pending, at a frame
+// boundary.
+func (c *Conn) takeQueued() bool {
 	if c.out.left > 0 {
 		return false
 	}
 	c.mu.Lock()
-	frames := c.control
-	c.control = nil
+	frames, g := c.control, c.gathered
+	c.control, c.gathered = nil, nil
 	c.mu.Unlock()
-	if len(frames) == 0 {
+	if len(frames) == 0 && g == nil {
 		return false
 	}
 	c.out.drop()
+	if g != nil {
+		c.out.pending, c.out.gathered = g.b[:g.n:g.n], g
+	}
 	for i := range frames {
 		c.appendControl(&frames[i])
 	}
 	return true
+}
+
+// queuedLocked reports whether there is something for takeQueued, now.
+func (c *Conn) queuedLocked() bool {
+	return c.out.left == 0 && (len(c.control) > 0 || c.gathered != nil)
 }
 
 func (c *Conn) appendControl(f *controlFrame) {
@@ -114,7 +127,7 @@ func (c *Conn) flushLeft() {
 			c.writeError(err)
 		}
 		c.mu.Lock()
-		if err != nil || len(c.control) == 0 || c.out.left > 0 {
+		if err != nil || !c.queuedLocked() {
 			break
 		}
 	}

@@ -111,6 +111,10 @@ func checkRequest(r *http.Request) (key string, refused *HandshakeError) {
 	if !asksForUpgrade(r) {
 		return refuse(http.StatusUpgradeRequired, "the request asks for no upgrade to websocket")
 	}
+	// A body would be taken for frames by one side and not by the other.
+	if hasBody(r) {
+		return refuse(http.StatusBadRequest, "the request has a body")
+	}
 	// "A |Sec-WebSocket-Version| header field, with a value of 13", and "MUST
 	// NOT appear more than once in an HTTP request" (11.3.5).
 	switch versions := r.Header["Sec-Websocket-Version"]; {
@@ -125,11 +129,6 @@ func checkRequest(r *http.Request) (key string, refused *HandshakeError) {
 	if len(keys) != 1 || !validKey(keys[0]) {
 		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key is not 16 bytes in base64, once")
 	}
-	// A body would be taken for frames: whoever let it through did not know
-	// that it belonged to the request.
-	if r.ContentLength != 0 || len(r.TransferEncoding) != 0 {
-		return refuse(http.StatusBadRequest, "the request has a body")
-	}
 	return keys[0], nil
 }
 
@@ -140,6 +139,8 @@ func asksForUpgrade(r *http.Request) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
 		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }
+
+func hasBody(r *http.Request) bool { return r.ContentLength != 0 || len(r.TransferEncoding) != 0 }
 
 // sameOrigin reports whether r comes from a page of the host that it asks, or
 // from no page. The scheme is not compared: behind a proxy that terminates TLS

@@ -112,7 +112,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused := l.reserve(); refused != nil {
-		reply(w, refused)
+		reply(w, r, refused)
 		return
 	}
 	var c *Conn

@@ -73,7 +73,10 @@ func (c *Conn) ReadMessage() (Opcode, []byte, error) {
 	if in.whole != nil && in.whole.r > 0 {
 		in.whole = nil // Read has taken it over
 	}
-	if in.whole == nil {
+	var m partial
+	if in.whole != nil {
+		m, in.whole = *in.whole, nil
+	} else {
 		if err := c.skipMessage(); err != nil {
 			return 0, nil, err
 		}
@@ -81,16 +84,19 @@ func (c *Conn) ReadMessage() (Opcode, []byte, error) {
 		if err != nil {
 			return 0, nil, err
 		}
-		in.whole = &partial{op: h.Opcode}
-		if err := c.checkSize(in.whole); err != nil {
+		m.op = h.Opcode
+		if err := c.checkSize(0); err != nil {
 			return 0, nil, err
 		}
 	}
-	m := in.whole
-	if err := c.readWhole(m); err != nil {
+	if err := c.readWhole(&m); err != nil {
+		if isTimeout(err) {
+			kept := m // so that m itself stays on the stack
+			in.whole = &kept
+		}
 		return 0, nil, err
 	}
-	in.whole = nil
+	c.noteMore(in.buf != nil)
 	return m.op, m.buf, nil
 }
 
@@ -111,7 +117,7 @@ func (c *Conn) readWhole(m *partial) error {
 		if _, err := c.nextFrame(); err != nil {
 			return err
 		}
-		if err := c.checkSize(m); err != nil {
+		if err := c.checkSize(len(m.buf)); err != nil {
 			return err
 		}
 	}
@@ -129,11 +135,10 @@ func (m *partial) grow(left int64) {
 	m.buf = buf
 }
 
-// checkSize holds the message, with the frame that has begun, against
-// MaxMessageSize.
-func (c *Conn) checkSize(m *partial) error {
-	if c.in.left > c.hs.maxMessageSize-int64(len(m.buf)) {
-		c.in.whole = nil
+// checkSize holds a message of which there are have bytes, and the frame that
+// has begun, against MaxMessageSize.
+func (c *Conn) checkSize(have int) error {
+	if c.in.left > c.hs.maxMessageSize-int64(have) {
 		c.failProtocol(StatusMessageTooBig, fmt.Sprintf("message over %d bytes", c.hs.maxMessageSize))
 		return c.in.err
 	}
@@ -150,6 +155,11 @@ func (c *Conn) checkSize(m *partial) error {
 func (c *Conn) WriteMessage(op Opcode, p []byte) error {
 	if op != OpText && op != OpBinary {
 		return c.opError("write", errNotData)
+	}
+	if len(p) <= maxGathered && c.more.Load() {
+		if done, err := c.gather(op, p); done {
+			return err
+		}
 	}
 	if err := c.beginWrite(); err != nil {
 		return err

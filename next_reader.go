@@ -66,6 +66,9 @@ func (in *inbound) inPayload() bool { return in.left > 0 && !in.op.IsControl() }
 // skipFrame reads past the rest of the current data frame.
 func (c *Conn) skipFrame() error {
 	for c.in.inPayload() {
+		if c.in.err != nil {
+			return c.in.err
+		}
 		if c.in.buf == nil {
 			if err := c.fill(); err != nil {
 				return err
@@ -73,9 +76,6 @@ func (c *Conn) skipFrame() error {
 		}
 		rest := c.in.buf[c.in.r:c.in.w]
 		c.in.discard(c.payload(rest, rest))
-		if c.in.err != nil {
-			return c.in.err
-		}
 	}
 	return nil
 }

@@ -236,6 +236,7 @@ func (c *Conn) fill() error {
 		in.stash(in.behind)
 		return nil
 	}
+	c.noteMore(false)
 	b, n, err := stream.ReadBuffer(c.s)
 	if n > 0 {
 		in.buf, in.r, in.w = b, 0, uint16(n)

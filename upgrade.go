@@ -71,7 +71,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error
 func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake) (*Conn, error) {
 	key, refused := checkRequest(r)
 	if refused != nil {
-		return nil, reply(w, refused)
+		return nil, reply(w, r, refused)
 	}
 	// RFC 6455, 4.2.2: "If the server does not wish to accept this
 	// connection, it MUST return an appropriate HTTP error code (e.g., 403
@@ -81,17 +81,17 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 		check = sameOrigin
 	}
 	if !check(r) {
-		return nil, reply(w, &HandshakeError{StatusCode: http.StatusForbidden, Reason: "the origin is not allowed"})
+		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusForbidden, Reason: "the origin is not allowed"})
 	}
 	// 4.2.1: "any violations of the ABNF grammar specified for the components
 	// of the handshake": 400.
 	subprotocol, ok := chooseSubprotocol(u.Subprotocols, r.Header["Sec-Websocket-Protocol"])
 	if !ok {
-		return nil, reply(w, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Protocol"})
+		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Protocol"})
 	}
 	offers, ok := parseExtensions(r.Header["Sec-Websocket-Extensions"])
 	if !ok {
-		return nil, reply(w, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Extensions"})
+		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Extensions"})
 	}
 	agreed := acceptExtensions(offers)
 
@@ -101,7 +101,7 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 		if errors.Is(err, http.ErrHijacked) {
 			return nil, failed // there is nothing left to answer on
 		}
-		return nil, reply(w, failed)
+		return nil, reply(w, r, failed)
 	}
 	// Of net/http's two buffers only what the client has sent behind its
 	// request is taken over, and that is copied: they are 8 KiB per Conn. The
@@ -129,9 +129,12 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	return newConn(stream.New(conn), hs, buffered), nil
 }
 
-// reply answers a request with what is wrong and returns that.
-func reply(w http.ResponseWriter, refused *HandshakeError) error {
+// reply answers r with what is wrong and returns that.
+func reply(w http.ResponseWriter, r *http.Request, refused *HandshakeError) error {
 	h := w.Header()
+	if hasBody(r) {
+		h.Set("Connection", "close") // or net/http would wait for the body first
+	}
 	switch refused.StatusCode {
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodGet)

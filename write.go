@@ -23,9 +23,11 @@ const (
 // outbound is the writing half of a Conn.
 type outbound struct {
 	// pending is what must leave before anything else: the rest of a frame
-	// that a deadline has cut, and control frames. It lies in owner, if any.
-	pending []byte
-	owner   *[pieceSize]byte
+	// that a deadline has cut, and what was queued. It lies in owner or
+	// gathered, if any.
+	pending  []byte
+	owner    *[pieceSize]byte
+	gathered *gathering
 
 	left   int64 // payload bytes that NextWriter's current frame still lacks
 	msg    msgState
@@ -190,7 +192,7 @@ func (c *Conn) unwritableLocked() error {
 // releaseWireLocked gives the wire back, to the goroutine that sends what is
 // left if something is.
 func (c *Conn) releaseWireLocked() {
-	left := len(c.out.pending) > 0 || len(c.control) > 0 && c.out.left == 0 || c.finDueLocked()
+	left := len(c.out.pending) > 0 || c.queuedLocked() || c.finDueLocked()
 	c.userWrite = false
 	c.wireTurn.release()
 	if left {
