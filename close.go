@@ -145,16 +145,17 @@ func (c *Conn) drained() bool {
 // second call does nothing.
 func (c *Conn) CloseWrite() error {
 	c.mu.Lock()
-	if c.framing {
-		c.mu.Unlock()
+	framing := c.framing
+	c.mu.Unlock()
+	if framing {
 		return c.opError("close", errMessageOpen)
 	}
-	if errors.Is(c.writeErr, net.ErrClosed) && !c.closed {
-		c.mu.Unlock()
-		return nil
-	}
-	c.mu.Unlock()
 	if err := c.beginWrite(); err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if errors.Is(c.writeErr, net.ErrClosed) && c.overLocked() == nil {
+			return nil // a Close frame has been sent
+		}
 		return c.opError("close", err)
 	}
 	defer c.endWrite()
@@ -167,7 +168,7 @@ func (c *Conn) CloseWrite() error {
 	c.mu.Lock()
 	if !c.ended {
 		c.ended = true
-		c.writeErr = c.opError("write", net.ErrClosed)
+		c.rareLocked().writeErr = c.opError("write", net.ErrClosed)
 		c.control = append(c.control, newCloseFrame(StatusNormalClosure, ""))
 	}
 	c.mu.Unlock()

@@ -53,34 +53,38 @@ type Conn struct {
 	active atomic.Bool // something was read since the keep-alive timer last looked
 	more   atomic.Bool // messages are in the buffer of in, see gather
 
-	mu        sync.Mutex // guards what follows; never held across I/O
-	readTurn  turn       // held by the one who reads
-	msgTurn   turn       // held by the one who writes a message or, by NextWriter, a frame
-	wireTurn  turn       // held by the one who writes to the stream: a user's call or flush
-	readBy    deadline
-	writeBy   deadline
-	closed    bool           // Close was called
-	ended     bool           // a Close frame was queued, or can no longer be: nothing may be written
-	applied   bool           // the stream's write deadline is writeBy
-	userWrite bool           // wireTurn is held by a user's call, whom writeBy governs
-	flushing  bool           // the goroutine that sends what is left over is there
-	framing   bool           // NextWriter's writer is open
-	broken    bool           // the peer broke the protocol
-	peerDone  bool           // the peer's Close frame was read
-	deaf      bool           // nothing will be read any more: a Close frame, the end or an error was
-	reads     uint8          // counts reads, for the keep-alive timer
-	seen      uint8          // reads when it sent its Ping
-	idle      uint8          // its half intervals without anything read
-	failed    error          // *net.OpError that ended both directions
-	writeErr  error          // *net.OpError that ended this side's writing
-	control   []controlFrame // to be sent, behind gathered
-	gathered  *gathering     // messages to be sent together
-	timer     *time.Timer
+	mu         sync.Mutex // guards what follows; never held across I/O
+	readTurn   turn       // held by the one who reads
+	msgTurn    turn       // held by the one who writes a message or, by NextWriter, a frame
+	wireTurn   turn       // held by the one who writes to the stream: a user's call or flush
+	readBy     deadline
+	writeBy    deadline
+	closed     bool           // Close was called
+	ended      bool           // a Close frame was queued, or can no longer be: nothing may be written
+	applied    bool           // the stream's write deadline is writeBy
+	timed      bool           // the stream has a write deadline
+	userWrite  bool           // wireTurn is held by a user's call, whom writeBy governs
+	flushing   bool           // the goroutine that sends what is left over is there
+	framing    bool           // NextWriter's writer is open
+	broken     bool           // the peer broke the protocol
+	peerDone   bool           // the peer's Close frame was read
+	deaf       bool           // nothing will be read any more, readErr says why
+	halfClosed bool           // reads return io.EOF, hearControl reads
+	reads      uint8          // counts reads, for the keep-alive timer
+	seen       uint8          // reads when it sent its Ping
+	idle       uint8          // its half intervals without anything read
+	control    []controlFrame // to be sent, behind gathered
+	gathered   *gathering     // messages to be sent together
+	timer      *time.Timer
 	*rare
 }
 
 // rare holds what most Conns never need, so that an idle one stays small.
 type rare struct {
+	failed   error // *net.OpError that ended both directions
+	writeErr error // *net.OpError that ended this side's writing
+	readErr  error // why the Conn is deaf
+
 	done   chan struct{} // closed when the Conn is, or fails; made by doneLocked
 	status StatusCode    // of the peer's Close frame
 	reason string
@@ -99,9 +103,11 @@ var (
 // newConn returns a Conn on s, whose opening handshake is over; buffered is
 // what came behind it and is copied.
 func newConn(s stream.Stream, hs *handshake, buffered []byte) *Conn {
-	c := &Conn{s: s, hs: hs, rare: noRare}
+	c := &Conn{s: s, hs: hs, rare: noRare, applied: true}
 	c.in.stash(buffered)
 	if hs.keepAlive > 0 {
+		c.mu.Lock() // the timer may be short
+		defer c.mu.Unlock()
 		c.timer = time.AfterFunc(hs.keepAlive/2, c.keepAlive)
 	}
 	return c
@@ -156,7 +162,7 @@ func (c *Conn) fail(op string, err error) {
 		c.mu.Unlock()
 		return
 	}
-	c.failed = c.opError(op, err)
+	c.rareLocked().failed = c.opError(op, err)
 	c.wakeLocked()
 	c.mu.Unlock()
 	c.s.Abort()
@@ -203,6 +209,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 		return c.opError("set", err)
 	}
 	c.readBy.set(t)
+	if c.halfClosed {
+		return nil // hearControl knows no deadline
+	}
 	return c.s.SetReadDeadline(t)
 }
 
@@ -218,11 +227,11 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 		return c.opError("set", err)
 	}
 	c.writeBy.set(t)
-	c.applied = c.userWrite
+	c.applied = false
 	if !c.userWrite {
 		return nil
 	}
-	return c.s.SetWriteDeadline(t)
+	return c.applyLocked()
 }
 
 // opError wraps err, of the stream or of the Conn, as net does: once, and

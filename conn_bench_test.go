@@ -1,9 +1,11 @@
 package walve_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,5 +128,66 @@ func BenchmarkEcho(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkPipelined keeps 16 messages of 128 bytes on their way on each of 64
+// connections. The client is the same raw socket in every row.
+func BenchmarkPipelined(b *testing.B) {
+	const conns, depth, size = 64, 16, 128
+	h := walve.Header{Fin: true, Opcode: walve.OpBinary, Masked: true, Length: size}
+	frame, _ := h.AppendBinary(nil)
+	frames := bytes.Repeat(append(frame, make([]byte, size)...), depth)
+	for _, kind := range []string{"raw", "Read", "ReadMessage"} {
+		b.Run(kind, func(b *testing.B) {
+			var wg sync.WaitGroup
+			b.SetBytes(size)
+			for range conns {
+				client, s := tcpSockets(b)
+				out, back := frames[:size*depth], size*depth
+				if kind != "raw" {
+					s = walve.NewTestConn(s, walve.TestConfig{})
+					out = frames
+				}
+				go echo(s, kind == "ReadMessage")
+				wg.Go(func() {
+					defer client.Close()
+					in := make([]byte, 4<<10)
+					for range b.N/conns/depth + 1 {
+						client.Write(out)
+						for got := 0; got < back; { // payload at least, which is all of it but for headers
+							n, err := client.Read(in)
+							if err != nil {
+								return
+							}
+							got += n
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func echo(s net.Conn, messages bool) {
+	defer s.Close()
+	if messages {
+		c := s.(*walve.Conn)
+		for {
+			op, p, err := c.ReadMessage()
+			if err != nil {
+				return
+			}
+			c.WriteMessage(op, p)
+		}
+	}
+	p := make([]byte, 4<<10)
+	for {
+		n, err := s.Read(p)
+		if err != nil {
+			return
+		}
+		s.Write(p[:n])
 	}
 }

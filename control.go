@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 	"unicode/utf8"
 )
 
@@ -87,9 +88,8 @@ func (c *Conn) peerClosed(payload []byte) {
 		c.failProtocol(pe.Code, pe.Reason)
 		return
 	}
-	normal := code == StatusNormalClosure || code == StatusNoStatusReceived
 	switch {
-	case !normal:
+	case code != StatusNormalClosure && code != StatusNoStatusReceived:
 		c.in.err = c.opError("read", &CloseError{Code: code, Reason: reason})
 	case c.in.msg != 0:
 		c.in.err = c.opError("read", io.ErrUnexpectedEOF)
@@ -101,10 +101,15 @@ func (c *Conn) peerClosed(payload []byte) {
 	c.peerDone = true
 	r := c.rareLocked()
 	r.status, r.reason = code, reason
-	c.deafLocked()
-	if c.hs.halfClose && normal && !c.ended {
-		return // the peer reads on until this side closes
+	if c.in.err == io.EOF && c.hs.halfClose && !c.ended {
+		c.halfClosed = true // and no reply: this side may write on
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		go c.hearControl()
+		return
 	}
+	c.deafLocked(c.in.err)
 	// RFC 6455, 5.5.1: "If an endpoint receives a Close frame and did not
 	// previously send a Close frame, the endpoint MUST send a Close frame in
 	// response", echoing the status.
@@ -118,7 +123,7 @@ func (c *Conn) failProtocol(code StatusCode, reason string) {
 	c.in.err = c.opError("read", err)
 	c.mu.Lock()
 	c.broken = true
-	c.deafLocked()
+	c.deafLocked(c.in.err)
 	c.pushCloseLocked(code, reason, err)
 	c.mu.Unlock()
 }
@@ -132,7 +137,7 @@ func (c *Conn) pushCloseLocked(code StatusCode, reason string, err error) {
 	}
 	c.ended = true
 	if c.writeErr == nil {
-		c.writeErr = c.opError("write", err)
+		c.rareLocked().writeErr = c.opError("write", err)
 	}
 	c.control = append(c.control, newCloseFrame(code, reason))
 	c.wakeFlushLocked()
@@ -141,7 +146,7 @@ func (c *Conn) pushCloseLocked(code StatusCode, reason string, err error) {
 // pushControlLocked queues a Ping or Pong. The reader calls it and never waits:
 // the frame leaves at a frame boundary with whoever writes, or with flush.
 func (c *Conn) pushControlLocked(f controlFrame) {
-	if c.closed || c.failed != nil || c.ended && !(c.hs.halfClose && !c.peerDone && !c.broken) {
+	if c.closed || c.failed != nil || c.ended && !(c.hs.halfClose && !c.deaf) {
 		// RFC 6455, 5.5.1, forbids only data frames behind a Close frame, but
 		// a foreign peer has no use for anything.
 		return
@@ -183,14 +188,14 @@ type ping struct {
 // Ping sends a Ping frame and waits for its Pong. Control frames are only seen
 // while a read is in progress, so some other goroutine must be reading.
 //
-// It returns ctx's error when ctx ends first, and what Read or Write returns
-// when the Conn ends: net.ErrClosed after Close, or after a Close frame of
-// either side.
+// It returns ctx's error when ctx ends first. When the Conn ends it returns
+// what Read does, and net.ErrClosed in place of io.EOF and, unless the peer is
+// walve too, after CloseWrite.
 func (c *Conn) Ping(ctx context.Context) error {
 	c.mu.Lock()
 	err := c.overLocked()
-	if err == nil && (c.deaf || c.ended && !c.hs.halfClose) {
-		err = net.ErrClosed
+	if err == nil {
+		err = c.pinglessLocked()
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -223,7 +228,18 @@ func (c *Conn) Ping(ctx context.Context) error {
 	if err := c.overLocked(); err != nil {
 		return c.opError("ping", err)
 	}
-	return c.opError("ping", net.ErrClosed)
+	return c.opError("ping", c.pinglessLocked())
+}
+
+// pinglessLocked says why a Pong can no longer come.
+func (c *Conn) pinglessLocked() error {
+	if c.deaf && c.readErr != io.EOF {
+		return c.readErr
+	}
+	if c.deaf || c.ended && !c.hs.halfClose {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // endPing ends the Ping that a Pong answers, and those before it (RFC 6455,
@@ -250,9 +266,39 @@ func (c *Conn) endPing(payload []byte) {
 	}
 }
 
-// deafLocked notes that nothing more will be read.
-func (c *Conn) deafLocked() {
-	c.deaf = true
+// hearControl reads on for a user who has got io.EOF and may write on: the
+// peer, which has only closed its direction, still sends Pings and wants them
+// answered, or takes this side for dead. It ends with the stream.
+func (c *Conn) hearControl() {
+	c.mu.Lock()
+	if c.takeLocked(&c.readTurn, &deadline{}, true) != nil {
+		c.mu.Unlock()
+		return
+	}
+	defer c.endRead()
+	if !c.closed {
+		c.s.SetReadDeadline(time.Time{})
+	}
+	c.mu.Unlock()
+	in := &c.in
+	in.err = nil
+	for in.err == nil {
+		if in.buf == nil && c.fill() != nil {
+			return
+		}
+		rest := in.buf[in.r:in.w]
+		if n, _ := c.consume(rest, rest); n > 0 || in.msg != 0 {
+			// RFC 6455, 5.5.1: "The application MUST NOT send any more data
+			// frames after sending a Close frame."
+			c.failProtocol(StatusProtocolError, "data behind a Close frame")
+		}
+		in.discard(len(rest))
+	}
+}
+
+// deafLocked notes that nothing more will be read, and why.
+func (c *Conn) deafLocked(err error) {
+	c.deaf, c.rareLocked().readErr = true, err
 	if c.timer != nil {
 		c.timer.Stop()
 	}

@@ -21,6 +21,11 @@ func (c *Conn) flush() error {
 	return nil
 }
 
+// keep puts b behind what is pending, which may lie in memory of another size.
+func (o *outbound) keep(b []byte) {
+	o.pending = append(o.pending[:len(o.pending):len(o.pending)], b...)
+}
+
 // drop lets go of what was pending.
 func (o *outbound) drop() {
 	o.pending = nil
@@ -134,10 +139,19 @@ func (c *Conn) flushLeft() {
 	c.wireTurn.release()
 }
 
-// liftLocked takes the user's write deadline off the stream.
+// applyLocked gives the stream the user's write deadline.
+func (c *Conn) applyLocked() error {
+	if c.applied {
+		return nil
+	}
+	c.applied, c.timed = true, !c.writeBy.t.IsZero()
+	return c.s.SetWriteDeadline(c.writeBy.t)
+}
+
+// liftLocked takes it off the stream again.
 func (c *Conn) liftLocked() {
-	if c.applied && !c.writeBy.t.IsZero() {
-		c.applied = false
+	if c.timed {
+		c.applied, c.timed = false, false
 		c.s.SetWriteDeadline(time.Time{})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -381,4 +382,11 @@ func TestHandshakeErrorText(t *testing.T) {
 			t.Errorf("%v does not unwrap", tt.err)
 		}
 	}
+}
+
+// quiet keeps what net/http logs out of the test's output.
+func quiet(t testing.TB) {
+	w := log.Writer()
+	log.SetOutput(io.Discard)
+	t.Cleanup(func() { log.SetOutput(w) })
 }

@@ -198,6 +198,6 @@ func (c *Conn) failWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.writeErr == nil {
-		c.writeErr = c.opError("write", errCutMessage)
+		c.rareLocked().writeErr = c.opError("write", errCutMessage)
 	}
 }

@@ -131,6 +131,9 @@ type payloadReader struct {
 func (r *payloadReader) Read(p []byte) (int, error) {
 	c := r.c
 	if err := c.beginRead(); err != nil {
+		if err == io.EOF && !r.ended {
+			err = c.opError("read", errLeftBehind)
+		}
 		return 0, err
 	}
 	defer c.endRead()

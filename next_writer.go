@@ -160,10 +160,10 @@ func (w *frameWriter) stream(p []byte) (int, error) {
 // gather puts p into fragments of a frame whose length is not known, and sends
 // those that are full.
 func (w *frameWriter) gather(p []byte) (n int, err error) {
-	if w.buf == nil {
-		w.buf = getPiece()
-	}
 	for {
+		if w.buf == nil {
+			w.buf = getPiece()
+		}
 		k := copy(w.buf[maxHeaderSize+w.n:], p[n:])
 		w.n += k
 		n += k

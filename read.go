@@ -50,11 +50,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) beginRead() error {
 	c.mu.Lock()
 	err := c.overLocked()
+	if err == nil && c.halfClosed {
+		c.mu.Unlock()
+		return io.EOF
+	}
 	if err == nil {
 		c.reads++
-		if err = c.takeLocked(&c.readTurn, &c.readBy, true); err == nil && c.overLocked() != nil {
-			c.readTurn.release()
-			err = c.overLocked()
+		err = c.takeLocked(&c.readTurn, &c.readBy, true)
+		if over := c.overLocked(); over != nil { // things change during a wait
+			if err == nil {
+				c.readTurn.release()
+			}
+			err = over
 		}
 	}
 	c.mu.Unlock()
@@ -292,7 +299,7 @@ func (c *Conn) readError(err error) error {
 	}
 	c.in.err = c.opError("read", err)
 	c.mu.Lock()
-	c.deafLocked()
+	c.deafLocked(c.in.err)
 	c.mu.Unlock()
 	return c.in.err
 }

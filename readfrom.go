@@ -94,7 +94,7 @@ func (c *Conn) writeChunk(b *[pieceSize]byte, n int) error {
 }
 
 // writeLate waits for its turn, without a deadline, on behalf of a ReadFrom
-// that has returned.
+// that has returned. Close, if it comes, finds the chunk among what is pending.
 func (c *Conn) writeLate(w *waiter, b *[pieceSize]byte, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,12 +102,15 @@ func (c *Conn) writeLate(w *waiter, b *[pieceSize]byte, n int) {
 		return
 	}
 	defer c.msgTurn.release()
-	if c.takeLocked(&c.wireTurn, &deadline{}, true) != nil {
-		return
-	}
+	c.takeLocked(&c.wireTurn, &deadline{}, false)
+	over := c.overLocked() != nil
 	c.liftLocked()
 	c.mu.Unlock()
-	c.writeKept(b, n)
+	if over {
+		c.appendKept(b, n)
+	} else {
+		c.writeKept(b, n)
+	}
 	c.mu.Lock()
 	c.releaseWireLocked()
 }
@@ -122,11 +125,18 @@ func (c *Conn) writeKept(b *[pieceSize]byte, n int) error {
 		return c.writeFilled(b, n, OpBinary, true)
 	}
 	if isTimeout(err) {
-		c.out.pending = append(c.out.pending[:len(c.out.pending):len(c.out.pending)], c.fillHeader(b, n, OpBinary, true)...)
+		c.appendKept(b, n)
+	}
+	return err
+}
+
+// appendKept puts a chunk of ReadFrom behind what is pending.
+func (c *Conn) appendKept(b *[pieceSize]byte, n int) {
+	if !c.out.closed {
+		c.out.keep(c.fillHeader(b, n, OpBinary, true))
 		c.out.noteFrame(true)
 	}
 	putPiece(b)
-	return err
 }
 
 // writeFilled writes what fillHeader makes of b, and takes b over. A timeout

@@ -133,6 +133,6 @@ func (c *Conn) keepRest(r io.Reader, moved, n int64, timeout error) (int64, erro
 		c.fail("write", err)
 		return moved, c.opError("write", err)
 	}
-	c.out.pending = append(c.out.pending[:len(c.out.pending):len(c.out.pending)], rest...)
+	c.out.keep(rest)
 	return n, c.writeError(timeout)
 }

@@ -612,7 +612,9 @@ func FuzzServerHandshake(f *testing.F) {
 		if err != nil {
 			return
 		}
-		conn := &recordedConn{in: br}
+		behind, _ := br.Peek(br.Buffered())
+		behind = append(bytes.Clone(behind), in[len(in)-src.Len():]...)
+		conn := &recordedConn{in: src}
 		rec := httptest.NewRecorder()
 		w := &hijacker{ResponseWriter: rec, conn: conn, rw: bufio.NewReadWriter(br, bufio.NewWriter(conn)), header: rec.Header()}
 		u := walve.Upgrader{Subprotocols: []string{"a", "b"}, KeepAlive: -1}
@@ -639,6 +641,12 @@ func FuzzServerHandshake(f *testing.F) {
 		if s := resp.Header.Get("Sec-WebSocket-Protocol"); s != c.Subprotocol() {
 			t.Fatalf("subprotocol %q, sent %q", c.Subprotocol(), s)
 		}
-		io.Copy(io.Discard, c)
+		// The same as on a connection without a handshake.
+		plain := walve.NewTestConn(&recordedConn{in: bytes.NewReader(behind)}, walve.TestConfig{HalfClose: walve.HalfClose(c)})
+		want, wantErr := io.ReadAll(plain)
+		got, gotErr := io.ReadAll(c)
+		if !bytes.Equal(got, want) || (gotErr == nil) != (wantErr == nil) {
+			t.Fatalf("behind the request: %q, %v, want %q, %v", got, gotErr, want, wantErr)
+		}
 	})
 }

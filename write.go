@@ -67,12 +67,13 @@ var vecs = sync.Pool{New: func() any { return new(vec) }}
 // message. After a Close frame of either side, Write fails with net.ErrClosed
 // (but see [Conn.CloseWrite]).
 func (c *Conn) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return 0, c.unwritableLocked()
+	}
 	if err := c.beginWrite(); err != nil {
 		return 0, err
-	}
-	if len(p) == 0 {
-		c.endWrite()
-		return 0, nil
 	}
 	n, err := c.write(p)
 	c.endWrite()
@@ -157,10 +158,7 @@ func (c *Conn) takeWireLocked() error {
 		return err
 	}
 	c.userWrite = true
-	if !c.applied {
-		c.applied = true
-		c.s.SetWriteDeadline(c.writeBy.t)
-	}
+	c.applyLocked()
 	return nil
 }
 
@@ -300,7 +298,7 @@ func (c *Conn) writeError(err error) error {
 	}
 	oe := c.opError("write", err)
 	if !isTimeout(err) && (c.writeErr == nil || !c.ended) {
-		c.ended, c.writeErr = true, oe
+		c.ended, c.rareLocked().writeErr = true, oe
 	}
 	return oe
 }

@@ -64,12 +64,18 @@ func socketPair(t testing.TB, network string) (a, b net.Conn) {
 	return a, b
 }
 
-// secure makes a TLS server of a and a client of b, handshakes, and returns
-// the Stream over the server and the client. over is what the Stream's TLS
-// runs on: a, or a Transport over a.
+// secure is handshake and New of the server.
 func secure(t testing.TB, version uint16, over func(net.Conn) net.Conn, a, b net.Conn) (stream.Stream, *tls.Conn) {
 	t.Helper()
-	server, client := tls.Server(over(a), config(version)), tls.Client(b, config(version))
+	server, client := handshake(t, version, over, a, b)
+	return stream.New(server), client
+}
+
+// handshake makes a TLS server of a and a client of b. over is what the server
+// runs on: a, or a Transport over a.
+func handshake(t testing.TB, version uint16, over func(net.Conn) net.Conn, a, b net.Conn) (server, client *tls.Conn) {
+	t.Helper()
+	server, client = tls.Server(over(a), config(version)), tls.Client(b, config(version))
 	done := make(chan error)
 	go func() { done <- client.Handshake() }()
 	if err := server.Handshake(); err != nil {
@@ -79,11 +85,17 @@ func secure(t testing.TB, version uint16, over func(net.Conn) net.Conn, a, b net
 		t.Fatal(err)
 	}
 	// The first application data has TLS 1.3's session tickets before it.
-	go server.Write([]byte("."))
+	go func() {
+		_, err := server.Write([]byte("."))
+		done <- err
+	}()
 	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	return stream.New(server), client
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return server, client
 }
 
 func transport(c net.Conn) net.Conn { return stream.NewTransport(c) }

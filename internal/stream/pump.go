@@ -4,6 +4,9 @@ package stream
 // was hijacked from an https server, or accepted from a tls.Listener. Write
 // copies into the queue, and its deadline governs the waiting for room there;
 // crypto/tls knows of none.
+//
+// What crypto/tls writes from inside Read, the answer to a KeyUpdate, it
+// writes directly: with a peer that asks for one and does not read, Read waits.
 type pumpStream struct {
 	tlsStream
 }

@@ -21,13 +21,18 @@ type Stream interface {
 	io.Writer
 
 	// CloseWrite sends what Write has taken and then ends this direction
-	// (FIN, close_notify) where the transport can; Read goes on.
+	// (FIN, close_notify) where the transport can; Read goes on. Over TLS it
+	// waits until all that is with the system, at most until the write
+	// deadline: it then returns a timeout, and the rest and the end are sent
+	// all the same. A Write in progress, and every later one, fails.
 	CloseWrite() error
 	// Close releases everything, the ordinary way: what Write has taken is
-	// still sent by the system.
+	// still sent by the system. Read and Write are interrupted at once. Over
+	// TLS it waits until all is with the system, whatever the deadline, for at
+	// most 5 s; then it aborts and returns a timeout.
 	Close() error
 	// Abort releases everything at once and tells the peer by a reset where
-	// the transport can.
+	// the transport can. It also ends a Close that waits.
 	Abort()
 
 	SetReadDeadline(t time.Time) error

@@ -433,17 +433,127 @@ func TestTransportBeforeNew(t *testing.T) {
 	})
 	for _, row := range rows {
 		synctest.Test(t, func(t *testing.T) {
-			s, peer, _, _ := secureMem(t, row.over)
-			c := stream.NetConn(s).(*tls.Conn)
+			a, b := memconn.Pipe()
+			c, peer := handshake(t, tls.VersionTLS13, row.over, a, b)
 			c.SetWriteDeadline(time.Now().Add(second))
-			s = stream.New(c)
+			s := stream.New(c)
 			time.Sleep(2 * second) // of the bubble's time
 			if n, err := s.Write([]byte("hello")); n != 5 || err != nil {
 				t.Errorf("%s: Write = %d, %v", row.name, n, err)
 			}
 			s.Close()
+			if got, err := io.ReadAll(peer); string(got) != "hello" || err != nil {
+				t.Errorf("%s: the peer read %q, %v", row.name, got, err)
+			}
 			peer.Close()
 		})
+	}
+}
+
+// A deadline that is set while a cut record is on its way holds for the next.
+func TestWriteDeadlineAfterCut(t *testing.T) {
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, peer, a, _ := secureMem(t, row.over)
+				a.SetWriteLimit(10)
+				s.SetWriteDeadline(time.Now().Add(second))
+				s.Write(pattern(100))
+				time.Sleep(second)
+				deadline := time.Now().Add(second)
+				s.SetWriteDeadline(deadline)
+				a.SetWriteLimit(1000)
+				synctest.Wait()
+				n, err := s.Write(pattern(100_000))
+				if !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Equal(deadline) {
+					t.Errorf("Write = %d, %v, %v after the deadline", n, err, time.Since(deadline))
+				}
+				s.Abort()
+				peer.Close()
+			})
+		})
+	}
+}
+
+// hookConn calls after, once, when a Write is done and has not returned.
+type hookConn struct {
+	*memconn.Conn
+	after func()
+}
+
+func (c *hookConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if after := c.after; after != nil {
+		c.after = nil
+		after()
+	}
+	return n, err
+}
+
+// CloseWrite between the last record of a Write and its return.
+func TestCloseWriteBehindRecord(t *testing.T) {
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := memconn.Pipe()
+				hook := &hookConn{Conn: a}
+				s, peer := secure(t, tls.VersionTLS13, row.over, hook, b)
+				closed := make(chan error, 1)
+				hook.after = func() {
+					go func() { closed <- s.CloseWrite() }()
+					synctest.Wait()
+				}
+				if n, err := s.Write([]byte("hello")); n != 5 || err != nil {
+					t.Errorf("Write = %d, %v", n, err)
+				}
+				if err := <-closed; err != nil {
+					t.Errorf("CloseWrite: %v", err)
+				}
+				if got, err := io.ReadAll(peer); string(got) != "hello" || err != nil {
+					t.Errorf("the peer read %q, %v", got, err)
+				}
+				s.Close()
+				peer.Close()
+			})
+		})
+	}
+}
+
+// CloseWrite and Close at any moment of a Write.
+func TestCloseRacesWrite(t *testing.T) {
+	for _, row := range rows {
+		for i := range 60 {
+			s, peer, _, _ := secureMem(t, row.over, memconn.Buffer(1<<20))
+			end, want := s.CloseWrite, pattern(100_000)
+			if i%2 == 0 {
+				end = s.Close
+			}
+			taken := make(chan int, 1)
+			go func() {
+				n := 0
+				for n < len(want) {
+					k, err := s.Write(want[n:min(len(want), n+1+i*300)])
+					n += k
+					if err != nil && !errors.Is(err, net.ErrClosed) {
+						t.Errorf("Write = %d, %v", n, err)
+					}
+					if err != nil {
+						break
+					}
+				}
+				taken <- n
+			}()
+			peer.Read(make([]byte, 1))
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+			n := <-taken
+			if got, err := io.ReadAll(peer); err != nil || !bytes.Equal(got, want[min(n, 1):n]) {
+				t.Errorf("the peer read 1+%d of %d bytes, %v", len(got), n, err)
+			}
+			s.Close()
+			peer.Close()
+		}
 	}
 }
 

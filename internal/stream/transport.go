@@ -18,6 +18,9 @@ const maxRecord = 16 << 10
 // Until New is given the tls.Conn, a Transport is as the conn below it,
 // deadlines included. From then on write deadlines are set through the Stream
 // only; those that crypto/tls sets of its own (it does to close) do nothing.
+//
+// One thing is left to crypto/tls: its Read waits for its Write when the peer
+// asks for a KeyUpdate while a Write is blocked and no deadline ends it.
 type Transport struct {
 	net.Conn
 	sender atomic.Pointer[sender] // nil until New

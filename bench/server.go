@@ -1,0 +1,381 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server is the server process of a trial.
+type Server struct {
+	Work Work
+	TLS  *tls.Config // nil without Work.TLS
+	Cert *Certificate
+
+	ln       net.Listener
+	upstream net.Listener  // of Relay: where the bytes come from
+	file     *os.File      // of File
+	received *meter        // bytes of Upload, connections of Idle
+	amounts  chan int64    // what Download and File are to send
+	sent     chan struct{} // it was
+	failed   chan error
+	stopping atomic.Bool
+
+	mu    sync.Mutex
+	conns []io.Closer
+}
+
+// startServer listens, and serves with p in a goroutine.
+func startServer(p *Peer, w Work) (*Server, error) {
+	s := &Server{
+		Work: w, received: newMeter(), amounts: make(chan int64), sent: make(chan struct{}), failed: make(chan error, 1),
+	}
+	if w.TLS {
+		cert, err := newCertificate()
+		if err != nil {
+			return nil, err
+		}
+		s.Cert = cert
+		if s.TLS, err = cert.server(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	if w.Kind == Relay {
+		if s.upstream, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, err
+		}
+	}
+	if w.Kind == File {
+		if s.file, err = os.Open(w.Path); err != nil {
+			return nil, err
+		}
+	}
+	go func() {
+		var err error
+		if w.Role == AsServer {
+			err = p.Serve(s, s.ln)
+		} else {
+			err = s.serveRaw(!p.Raw)
+		}
+		s.fail("serve", err)
+	}()
+	return s, nil
+}
+
+// Run does the server's part of n operations, as far as it is not done by
+// answering.
+func (s *Server) Run(n int64) (time.Duration, error) {
+	start := time.Now()
+	switch s.Work.Kind {
+	case Download, File:
+		select {
+		case s.amounts <- n:
+		case err := <-s.failed:
+			return 0, err
+		}
+		select {
+		case <-s.sent:
+		case err := <-s.failed:
+			return 0, err
+		}
+	case Upload, Idle:
+		s.received.expect(n)
+		if err := s.received.wait(s.failed); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
+}
+
+// Failure returns an error that the server met since it was last asked.
+func (s *Server) Failure() error {
+	select {
+	case err := <-s.failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (s *Server) fail(op string, err error) {
+	if err == nil || s.stopping.Load() || s.Work.Kind == Handshake && errors.Is(err, io.EOF) {
+		return
+	}
+	select {
+	case s.failed <- fmt.Errorf("%s: %w", op, err):
+	default:
+	}
+}
+
+// Close ends the server. Connections end with the process.
+func (s *Server) Close() {
+	s.stopping.Store(true)
+	s.ln.Close()
+	if s.upstream != nil {
+		s.upstream.Close()
+	}
+	if s.file != nil {
+		s.file.Close()
+	}
+}
+
+// acceptLoop calls serve in a goroutine for each connection.
+func acceptLoop(ln net.Listener, serve func(net.Conn)) error {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go serve(c)
+	}
+}
+
+// Serve does what the server has to do on l, and closes it. It returns when l
+// has ended.
+func (s *Server) Serve(l Link) {
+	defer l.Close()
+	var err error
+	if l.Stream != nil {
+		err = s.stream(l.Stream)
+	} else {
+		err = s.messages(l.Message)
+	}
+	if s.Work.Kind != Handshake {
+		s.fail(string(s.Work.Kind), err)
+	}
+}
+
+func (s *Server) stream(c StreamConn) error {
+	switch s.Work.Kind {
+	case Echo:
+		return echoStream(c, make([]byte, max(32<<10, s.Work.Size)))
+	case Idle:
+		s.received.add(1)
+		return echoStream(c, make([]byte, smallBuffer))
+	case Upload:
+		return drain(c, make([]byte, s.Work.Size), s.received)
+	case Download:
+		p := payload(s.Work.Size)
+		return s.source(func(n int64) error { return writeBytes(c.Write, p, n) })
+	case File:
+		return s.source(func(n int64) error { return s.sendFile(c, n) })
+	case Relay:
+		return s.relay(func(up net.Conn) error {
+			_, err := io.Copy(c, up)
+			return err
+		})
+	default:
+		_, err := c.Read(make([]byte, smallBuffer))
+		return err
+	}
+}
+
+// smallBuffer is what a connection that waits for something to happen reads
+// into.
+const smallBuffer = 128
+
+func echoStream(c StreamConn, buf []byte) error {
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+func drain(c StreamConn, buf []byte, m *meter) error {
+	for {
+		n, err := c.Read(buf)
+		m.add(n)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// writeBytes writes n bytes in pieces of at most len(p).
+func writeBytes(write func([]byte) (int, error), p []byte, n int64) error {
+	for n > 0 {
+		m, err := write(p[:min(n, int64(len(p)))])
+		if err != nil {
+			return err
+		}
+		n -= int64(m)
+	}
+	return nil
+}
+
+func (s *Server) messages(c MessageConn) error {
+	for {
+		p, err := c.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if err := c.WriteMessage(p); err != nil {
+			return err
+		}
+	}
+}
+
+// source calls send for each amount that is asked for.
+func (s *Server) source(send func(n int64) error) error {
+	for n := range s.amounts {
+		if err := send(n); err != nil {
+			return err
+		}
+		s.sent <- struct{}{}
+	}
+	return nil
+}
+
+// fileSender is a connection for which io.Copy is not the best way.
+type fileSender interface {
+	SendFile(f *os.File, size int64) error
+}
+
+// sendFile sends the file, which has n bytes.
+func (s *Server) sendFile(w io.Writer, n int64) error {
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if fs, ok := w.(fileSender); ok {
+		return fs.SendFile(s.file, n)
+	}
+	m, err := io.Copy(w, s.file)
+	if err == nil && m != n {
+		err = fmt.Errorf("%d of %d bytes sent", m, n)
+	}
+	return err
+}
+
+func (s *Server) relay(run func(up net.Conn) error) error {
+	up, err := s.upstream.Accept()
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	return run(up)
+}
+
+// Opened and Message are for libraries with events.
+func (s *Server) Opened(c EventConn) {
+	write := func(p []byte) (int, error) { return len(p), c.WriteMessage(p) }
+	var run func() error
+	switch s.Work.Kind {
+	case Idle:
+		s.received.add(1)
+		return
+	case Download:
+		p := payload(s.Work.Size)
+		run = func() error {
+			return s.source(func(n int64) error { return writeBytes(write, p, n) })
+		}
+	case File:
+		run = func() error {
+			return s.source(func(n int64) error { return s.sendFile(eventWriter{c}, n) })
+		}
+	case Relay:
+		run = func() error {
+			return s.relay(func(up net.Conn) error {
+				_, err := io.Copy(eventWriter{c}, up)
+				return err
+			})
+		}
+	default:
+		return
+	}
+	go func() { s.fail(string(s.Work.Kind), run()) }()
+}
+
+func (s *Server) Message(c EventConn, p []byte) {
+	switch s.Work.Kind {
+	case Echo, Idle:
+		if err := c.WriteMessage(p); err != nil {
+			s.fail("echo", err)
+		}
+	case Upload:
+		s.received.add(len(p))
+	}
+}
+
+// eventWriter writes messages, or leaves it to the library to make them of
+// what it reads.
+type eventWriter struct{ EventConn }
+
+func (w eventWriter) Write(p []byte) (int, error) { return len(p), w.WriteMessage(p) }
+
+func (w eventWriter) ReadFrom(r io.Reader) (int64, error) {
+	if rf, ok := w.EventConn.(io.ReaderFrom); ok {
+		return rf.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{w}, r)
+}
+
+// serveRaw is the server when the library is on the other side.
+func (s *Server) serveRaw(framed bool) error {
+	return acceptLoop(s.ln, func(c net.Conn) {
+		tc := c.(*net.TCPConn)
+		defer tc.Close()
+		tc.SetLinger(0) // or a client that closes first is left in TIME_WAIT
+		if s.TLS != nil {
+			c = tls.Server(c, s.TLS)
+		}
+		if framed || s.Work.Kind == Handshake {
+			if err := serverHandshake(c); err != nil {
+				s.fail("raw server", err)
+				return
+			}
+		}
+		err := s.raw(newRawConn(c, s.Work, framed))
+		if s.Work.Kind != Handshake {
+			s.fail("raw server", err)
+		}
+	})
+}
+
+func (s *Server) raw(r *rawConn) error {
+	size := int64(s.Work.Size)
+	switch s.Work.Kind {
+	case Echo:
+		for {
+			if err := r.receive(size); err != nil {
+				return err
+			}
+			if err := r.send(); err != nil {
+				return err
+			}
+		}
+	case Upload:
+		for {
+			if err := r.receive(size); err != nil {
+				return err
+			}
+			s.received.add(int(size))
+		}
+	case Download:
+		return s.source(func(n int64) error {
+			for ; n > 0; n -= size {
+				if err := r.send(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	default:
+		_, err := r.c.Read(make([]byte, smallBuffer))
+		return err
+	}
+}

@@ -1,0 +1,172 @@
+package deflate
+
+const (
+	litBits  = 9 // bits that the first look-up of a literal or length takes
+	distBits = 6 // of a distance
+	clenBits = 7 // of a code length: its longest code
+
+	// The most entries that a complete code of 286 or 30 symbols of up to 15
+	// bits needs behind a first look-up of that many bits: zlib's
+	// examples/enough.c.
+	litEntries  = 852
+	distEntries = 592
+
+	maxLit  = 286 // RFC 1951, 3.2.7: HLIT + 257
+	maxDist = 30  // HDIST + 1
+)
+
+// An entry of a table says what the next bits of the input are. From the low
+// end: 4 bits, how many of them to take; 4 bits, how many extra bits follow;
+// the kind; from bit 16 a literal, the base of a length or distance, or the
+// index of a second table, which the extra bits then look into.
+const (
+	isLiteral = 1 << 15
+	isSpecial = 1 << 14 // one of the next two, or nothing that may occur
+	isEnd     = isSpecial | 1<<13
+	isTable   = isSpecial | 1<<12
+)
+
+var (
+	litValues  [288]uint32
+	distValues [32]uint32
+	clenValues [19]uint32
+
+	fixedLit  [litEntries]uint32
+	fixedDist [distEntries]uint32
+)
+
+func init() {
+	for i := range litValues[:256] {
+		litValues[i] = isLiteral | uint32(i)<<16
+	}
+	litValues[256] = isEnd
+	// RFC 1951, 3.2.5.
+	base := uint32(3)
+	for i := range 28 {
+		extra := uint32(max(0, i/4-1))
+		litValues[257+i] = base<<16 | extra<<4
+		base += 1 << extra
+	}
+	litValues[285] = 258 << 16
+	litValues[286], litValues[287] = isSpecial, isSpecial // "will never actually occur"
+	base = 1
+	for i := range 30 {
+		extra := uint32(max(0, i/2-1))
+		distValues[i] = base<<16 | extra<<4
+		base += 1 << extra
+	}
+	distValues[30], distValues[31] = isSpecial, isSpecial
+	for i := range clenValues {
+		clenValues[i] = uint32(i) << 16
+	}
+
+	// RFC 1951, 3.2.6.
+	var lens [288]uint8
+	for i := range lens {
+		switch {
+		case i < 144:
+			lens[i] = 8
+		case i < 256:
+			lens[i] = 9
+		case i < 280:
+			lens[i] = 7
+		default:
+			lens[i] = 8
+		}
+	}
+	build(fixedLit[:], litBits, lens[:], litValues[:])
+	for i := range lens[:32] {
+		lens[i] = 5
+	}
+	build(fixedDist[:], distBits, lens[:32], distValues[:])
+}
+
+// build fills t, whose first look-up takes root bits, for the code whose
+// lengths are lens, and reports whether it is one: neither over-subscribed nor
+// incomplete, but for no code at all or a single one of one bit, as zlib and
+// compress/flate have it.
+func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
+	var count [16]int
+	for _, l := range lens {
+		count[l&15]++
+	}
+	used := len(lens) - count[0]
+	count[0] = 0
+	longest := 15
+	for longest > 0 && count[longest] == 0 {
+		longest--
+	}
+	var offset [16]int
+	left := 1
+	for l := 1; l <= longest; l++ {
+		if left = left<<1 - count[l]; left < 0 {
+			return false
+		}
+		offset[l] = offset[l-1] + count[l-1]
+	}
+	if left > 0 {
+		if used > 1 || longest > 1 {
+			return false
+		}
+		for i := range t[:1<<root] {
+			t[i] = isSpecial
+		}
+	}
+	// Symbols by the length of their codes, and so by their codes.
+	var sorted [288]uint16
+	for i, l := range lens {
+		if l > 0 {
+			sorted[offset[l&15]] = uint16(i)
+			offset[l&15]++
+		}
+	}
+
+	var code uint          // of the next symbol, first bit lowest
+	next := 1 << root      // where the next second table goes
+	prefix := ^uint(0)     // of the second table that is being filled
+	sub, subBits := 0, uint(0)
+	l := uint(0)
+	for _, sym := range sorted[:used] {
+		for l == 0 || count[l] == 0 {
+			l++
+		}
+		entry := values[sym]
+		if l <= root {
+			entry |= uint32(l)
+			for i := code; i < 1<<root; i += 1 << l {
+				t[i] = entry
+			}
+		} else {
+			if code&(1<<root-1) != prefix {
+				prefix = code & (1<<root - 1)
+				// As many bits as the codes with this prefix take.
+				subBits = l - root
+				for room := 1 << subBits; root+subBits < uint(longest); room <<= 1 {
+					if room -= count[root+subBits]; room <= 0 {
+						break
+					}
+					subBits++
+				}
+				sub = next
+				if next += 1 << subBits; next > len(t) {
+					return false
+				}
+				t[prefix] = isTable | uint32(sub)<<16 | uint32(subBits)<<4 | uint32(root)
+			}
+			entry |= uint32(l - root)
+			for i := code >> root; i < 1<<subBits; i += 1 << (l - root) {
+				t[sub+int(i)] = entry
+			}
+		}
+		count[l]--
+		// Add one to a number whose first bit is lowest.
+		bit := uint(1) << (l - 1)
+		for code&bit != 0 {
+			code &^= bit
+			bit >>= 1
+		}
+		code |= bit
+	}
+	return true
+}
+

@@ -1,3 +1,0 @@
-package walve_test
-
-import _ "github.com/gorilla/websocket"
