@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -168,5 +169,189 @@ func TestRule2MessageStateAfterTimeout(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestRule2CloseWriteDeadlineAtEveryByte cuts CloseWrite, alone and behind a
+// frame that is cut itself. What it sends is not taken back.
+func TestRule2CloseWriteDeadlineAtEveryByte(t *testing.T) {
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		for _, payload := range []string{"", filler(130)} {
+			want := []scriptFrame{closeFrame(1000, "")}
+			if payload != "" {
+				want = append([]scriptFrame{{bin, true, payload}}, want...)
+			}
+			s := newScript(cfg.Client, want...)
+			for k := range len(s.wire) {
+				c, own, peer := memConn(cfg)
+				if payload != "" && cutWrite(c, own, k, func() error { _, err := c.Write([]byte(payload)); return err }) != nil {
+					peer.Close() // the frame is dropped: see the other tests
+					c.Close()
+					continue
+				}
+				own.SetWriteLimit(int64(max(0, k-int(own.Written()))))
+				c.SetWriteDeadline(soon())
+				err := c.CloseWrite()
+				own.SetWriteLimit(-1)
+				if err != nil && payload != "" { // the frame was in the way
+					checkTimeout(t, "CloseWrite", err)
+					c.SetWriteDeadline(time.Time{})
+					err = c.CloseWrite()
+				}
+				if err != nil {
+					t.Fatalf("cut behind byte %d: got %v", k, err)
+				}
+				synctest.Wait()
+				if got := own.Written(); got != int64(len(s.wire)) {
+					t.Fatalf("cut behind byte %d: %d bytes have left by themselves, want %d", k, got, len(s.wire))
+				}
+				checkWriteFailed(t, c, net.ErrClosed)
+				if err := c.CloseWrite(); err != nil {
+					t.Fatalf("second CloseWrite: got %v", err)
+				}
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				checkFrames(t, "all", decode(t, take(t, own, peer), cfg.Client), want...)
+				peer.Close()
+			}
+			c, _, peer := memConn(cfg)
+			c.SetWriteDeadline(past)
+			checkTimeout(t, "CloseWrite with a past deadline", c.CloseWrite())
+			c.SetWriteDeadline(time.Time{})
+			if err := c.CloseWrite(); err != nil {
+				t.Fatalf("again: got %v", err)
+			}
+			closeBoth(t, c, peer)
+		}
+	})
+}
+
+// TestRule2WriteDeadlineGovernsTheWait has every call wait for its turn, behind
+// a writer of NextWriter or behind a Pong that the peer does not take.
+func TestRule2WriteDeadlineGovernsTheWait(t *testing.T) {
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		for _, behind := range []string{"writer", "pong"} {
+			for name := range writes(nil) {
+				c, own, peer := memConn(cfg)
+				var w io.WriteCloser
+				want := []scriptFrame{{pong, true, "!"}}
+				if behind == "writer" {
+					want = []scriptFrame{{bin, true, "abc"}}
+					w, _ = c.NextWriter(walve.Header{Fin: true, Opcode: bin, Length: 3})
+				} else {
+					own.SetWriteLimit(1)
+					peer.Write(newScript(!cfg.Client, scriptFrame{ping, true, "!"}).wire)
+					c.SetReadDeadline(soon())
+					c.Read(make([]byte, 1))
+				}
+				if w != nil && name == "CloseWrite" {
+					if err := c.CloseWrite(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Fatalf("CloseWrite with a writer open: got %v", err)
+					}
+				} else {
+					start := time.Now()
+					c.SetWriteDeadline(start.Add(time.Hour))
+					call := writes(c)[name]
+					wait := background(call)
+					synctest.Wait()
+					c.SetWriteDeadline(start.Add(time.Second))
+					checkTimeout(t, name, wait())
+					if d := time.Since(start); d != time.Second {
+						t.Fatalf("%s: timed out after %v, want 1s", name, d)
+					}
+					c.SetWriteDeadline(past)
+					checkTimeout(t, name+" with a past deadline", call())
+					c.SetWriteDeadline(time.Now().Add(time.Hour))
+					wait = background(writes(c)[name])
+					synctest.Wait()
+					c.SetWriteDeadline(past)
+					checkTimeout(t, name+", interrupted", wait())
+				}
+				own.SetWriteLimit(-1)
+				if w != nil {
+					c.SetWriteDeadline(time.Time{})
+					w.Write([]byte("abc"))
+					w.Close()
+				}
+				synctest.Wait()
+				if name == "ReadFrom" { // it had read its chunk, twice
+					want = append(want, scriptFrame{bin, true, "x"}, scriptFrame{bin, true, "x"})
+				}
+				checkFrames(t, name+" behind a "+behind, decode(t, take(t, own, peer), cfg.Client), want...)
+				closeBoth(t, c, peer)
+			}
+		}
+	})
+}
+
+// TestRule2WriteDeadlineIsLiftedForPongs leaves a past write deadline in place:
+// Pongs leave all the same, and so does the Close frame.
+func TestRule2WriteDeadlineIsLiftedForPongs(t *testing.T) {
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		for _, write := range []bool{false, true} {
+			c, own, peer := memConn(cfg)
+			c.SetWriteDeadline(soon())
+			var want []scriptFrame
+			if write { // so that the stream has the deadline
+				c.Write([]byte("x"))
+				want = append(want, scriptFrame{bin, true, "x"})
+			}
+			c.SetReadDeadline(time.Now().Add(time.Second))
+			peer.Write(newScript(!cfg.Client, scriptFrame{ping, true, "1"}, scriptFrame{ping, true, "2"}).wire)
+			_, err := c.Read(make([]byte, 1))
+			checkTimeout(t, "Read", err)
+			want = append(want, scriptFrame{pong, true, "1"}, scriptFrame{pong, true, "2"})
+			checkFrames(t, "pongs", decode(t, take(t, own, peer), cfg.Client), want...)
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			checkFrames(t, "Close", decode(t, take(t, own, peer), cfg.Client), closeFrame(1000, ""))
+			peer.Close()
+		}
+	})
+}
+
+// TestRule2WriteDeadlineAfterEveryByte lets all ways to write have one byte at a
+// time, with a timeout after each, while Pings come in.
+func TestRule2WriteDeadlineAfterEveryByte(t *testing.T) {
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		c, own, peer := memConn(cfg)
+		reader := background(func() error { _, err := io.Copy(io.Discard, c); return err })
+		var want []scriptFrame
+		pings := 0
+		for round := range 40 {
+			for _, name := range []string{"Write", "NextWriter known", "ReadFrom", "WriteMessage", "NextWriter unknown"} {
+				if round%4 == 0 {
+					pings++
+					peer.Write(newScript(!cfg.Client, scriptFrame{ping, true, "p"}).wire)
+				}
+				call := writes(c)[name]
+				for {
+					own.SetWriteLimit(1)
+					c.SetWriteDeadline(soon())
+					err := call()
+					if err == nil {
+						break
+					}
+					checkTimeout(t, name, err)
+				}
+				want = append(want, scriptFrame{bin, true, "x"})
+			}
+		}
+		own.SetWriteLimit(-1)
+		synctest.Wait()
+		pongs := scriptFrame{pong, true, "p"}
+		got := decode(t, take(t, own, peer), cfg.Client)
+		data := slices.DeleteFunc(slices.Clone(got), func(f scriptFrame) bool { return f == pongs })
+		checkFrames(t, "data", data, want...)
+		if n := len(got) - len(data); n != pings {
+			t.Errorf("%d Pongs, want %d", n, pings)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		peer.Close()
+		checkOpError(t, "reader", reader(), net.ErrClosed)
 	})
 }

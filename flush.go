@@ -1,6 +1,10 @@
 package walve
 
-import "time"
+import (
+	"time"
+
+	"github.com/bodokaiser/walve/internal/stream"
+)
 
 // flush sends what must leave before the next frame: the rest of one that was
 // cut, then, at a frame boundary, what is queued. The caller holds wireTurn.
@@ -30,7 +34,7 @@ func (o *outbound) keep(b []byte) {
 func (o *outbound) drop() {
 	o.pending = nil
 	if o.owner != nil {
-		putPiece(o.owner)
+		stream.PutLarge(o.owner)
 		o.owner = nil
 	}
 	if o.gathered != nil {

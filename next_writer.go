@@ -3,6 +3,8 @@ package walve
 import (
 	"errors"
 	"io"
+
+	"github.com/bodokaiser/walve/internal/stream"
 )
 
 var (
@@ -96,7 +98,7 @@ type frameWriter struct {
 	left   int64   // payload still to come, if the length is known
 	key    [4]byte // masks the next byte of it
 	closed bool
-	buf    *[pieceSize]byte // gathers a fragment of n bytes behind room for its header
+	buf    *stream.Large // gathers a fragment of n bytes behind room for its header
 	n      int
 }
 
@@ -162,7 +164,7 @@ func (w *frameWriter) stream(p []byte) (int, error) {
 func (w *frameWriter) gather(p []byte) (n int, err error) {
 	for {
 		if w.buf == nil {
-			w.buf = getPiece()
+			w.buf = stream.GetLarge()
 		}
 		k := copy(w.buf[maxHeaderSize+w.n:], p[n:])
 		w.n += k
@@ -188,7 +190,7 @@ func (w *frameWriter) send(fin bool) error {
 		return err
 	}
 	if w.buf == nil {
-		w.buf = getPiece()
+		w.buf = stream.GetLarge()
 	}
 	b, n := w.buf, w.n
 	w.buf, w.n = nil, 0

@@ -311,22 +311,22 @@ func (c *Conn) noteActive() {
 }
 
 // WriteTo writes the stream that Read reads to w until the peer ends it, and
-// returns how many bytes w took. The error is nil after a clean end.
+// returns how many bytes w took. The error is nil after a clean end. While
+// nothing comes in it holds no buffer.
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
-	b := getPiece()
-	defer putPiece(b)
 	var total int64
 	for {
-		n, err := c.Read(b[:])
+		b, n, err := c.readLarge()
 		if n > 0 {
 			m, werr := w.Write(b[:n])
 			total += int64(m)
 			if werr == nil && m < n {
 				werr = io.ErrShortWrite
 			}
-			if werr != nil {
-				return total, werr
-			}
+			err = werr
+		}
+		if b != nil {
+			stream.PutLarge(b)
 		}
 		if err == io.EOF {
 			return total, nil
@@ -335,4 +335,28 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 			return total, err
 		}
 	}
+}
+
+// readLarge is Read into a buffer that it brings along, if there is one: n may
+// be 0 without an error.
+func (c *Conn) readLarge() (b *stream.Large, n int, err error) {
+	if err := c.beginRead(); err != nil {
+		return nil, 0, err
+	}
+	defer c.endRead()
+	if c.in.whole != nil || c.in.buf != nil || c.in.behind != nil || c.in.err != nil {
+		b = stream.GetLarge()
+		n, err = c.read(b[:])
+		return b, n, err
+	}
+	c.in.gen++
+	b, m, err := stream.ReadLarge(c.s)
+	if m > 0 {
+		c.noteActive()
+		n, _ = c.consume(b[:], b[:m])
+	}
+	if err != nil {
+		err = c.readError(err)
+	}
+	return b, n, err
 }

@@ -3,6 +3,8 @@ package walve
 import (
 	"io"
 	"os"
+
+	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // ReadFrom writes what it reads from r until io.EOF, each chunk as one binary
@@ -22,7 +24,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 		if err := c.writeExpired(); err != nil {
 			return total, err
 		}
-		b := getPiece()
+		b := stream.GetLarge()
 		n, rerr := r.Read(b[maxHeaderSize:])
 		if n > 0 {
 			err := c.writeChunk(b, n)
@@ -33,7 +35,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 				return total, err
 			}
 		} else {
-			putPiece(b)
+			stream.PutLarge(b)
 		}
 		if rerr == io.EOF {
 			return total, nil
@@ -61,7 +63,7 @@ func (c *Conn) writeExpired() error {
 // writeChunk writes the n bytes that ReadFrom has gathered in b, and takes b
 // over. They cannot go back to where they came from: after a timeout they are
 // in line.
-func (c *Conn) writeChunk(b *[pieceSize]byte, n int) error {
+func (c *Conn) writeChunk(b *stream.Large, n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.takeForWriteLocked(&c.msgTurn)
@@ -95,7 +97,7 @@ func (c *Conn) writeChunk(b *[pieceSize]byte, n int) error {
 
 // writeLate waits for its turn, without a deadline, on behalf of a ReadFrom
 // that has returned. Close, if it comes, finds the chunk among what is pending.
-func (c *Conn) writeLate(w *waiter, b *[pieceSize]byte, n int) {
+func (c *Conn) writeLate(w *waiter, b *stream.Large, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w != nil && c.waitLocked(&c.msgTurn, w, &deadline{}, true) != nil {
@@ -116,7 +118,7 @@ func (c *Conn) writeLate(w *waiter, b *[pieceSize]byte, n int) {
 }
 
 // writeKept writes a chunk of ReadFrom. The caller holds both turns.
-func (c *Conn) writeKept(b *[pieceSize]byte, n int) error {
+func (c *Conn) writeKept(b *stream.Large, n int) error {
 	if c.out.msg == msgFrames {
 		return c.opError("write", errMessageOpen)
 	}
@@ -131,17 +133,17 @@ func (c *Conn) writeKept(b *[pieceSize]byte, n int) error {
 }
 
 // appendKept puts a chunk of ReadFrom behind what is pending.
-func (c *Conn) appendKept(b *[pieceSize]byte, n int) {
+func (c *Conn) appendKept(b *stream.Large, n int) {
 	if !c.out.closed {
 		c.out.keep(c.fillHeader(b, n, OpBinary, true))
 		c.out.noteFrame(true)
 	}
-	putPiece(b)
+	stream.PutLarge(b)
 }
 
 // writeFilled writes what fillHeader makes of b, and takes b over. A timeout
 // can delay it, not take it back.
-func (c *Conn) writeFilled(b *[pieceSize]byte, n int, op Opcode, fin bool) error {
+func (c *Conn) writeFilled(b *stream.Large, n int, op Opcode, fin bool) error {
 	sent, err := c.writePiece(b, c.fillHeader(b, n, op, fin), true)
 	if sent {
 		c.out.noteFrame(fin)
@@ -151,7 +153,7 @@ func (c *Conn) writeFilled(b *[pieceSize]byte, n int, op Opcode, fin bool) error
 
 // fillHeader makes a frame of the n bytes that lie in b behind room for a
 // header, masked by a client, and returns it.
-func (c *Conn) fillHeader(b *[pieceSize]byte, n int, op Opcode, fin bool) []byte {
+func (c *Conn) fillHeader(b *stream.Large, n int, op Opcode, fin bool) []byte {
 	h := c.nextHeader(op, fin, n)
 	p := b[maxHeaderSize:][:n]
 	if h.Masked {

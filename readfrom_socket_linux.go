@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // A relayPipe is what splice(2) moves bytes through: what it holds after a fill
@@ -202,10 +204,10 @@ func drainPipe(out syscall.RawConn, p relayPipe, n int64) (moved int64, err erro
 // passed: they cannot go back to the socket they came from.
 func (c *Conn) relayLate(p relayPipe, n int64) (total int64, err error) {
 	for total < n {
-		b := getPiece()
+		b := stream.GetLarge()
 		k, rerr := p.Read(b[maxHeaderSize:])
 		if rerr != nil {
-			putPiece(b)
+			stream.PutLarge(b)
 			return total, c.opError("write", rerr)
 		}
 		if err = c.writeChunk(b, k); err != nil && !isTimeout(err) {

@@ -12,7 +12,7 @@ const (
 	// pieceSize is what a masked frame, or one that cannot be written by
 	// writev, is put together in. 16 KiB is slower, 1 MiB as well: it leaves
 	// the cache before the system has copied it.
-	pieceSize = 64 << 10
+	pieceSize = len(stream.Large{})
 	// maxWritev bounds a frame that goes out by writev, and so what has to be
 	// copied when a deadline cuts it.
 	maxWritev = 256 << 10
@@ -26,7 +26,7 @@ type outbound struct {
 	// that a deadline has cut, and what was queued. It lies in owner or
 	// gathered, if any.
 	pending  []byte
-	owner    *[pieceSize]byte
+	owner    *stream.Large
 	gathered *gathering
 
 	left   int64 // payload bytes that NextWriter's current frame still lacks
@@ -43,11 +43,6 @@ const (
 	msgStream          // a Write or ReadFrom that a deadline has cut: the next goes on
 	msgFrames          // frames of NextWriter without Fin
 )
-
-var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
-
-func getPiece() *[pieceSize]byte  { return pieces.Get().(*[pieceSize]byte) }
-func putPiece(b *[pieceSize]byte) { pieces.Put(b) }
 
 // vec is what a writev needs on the heap.
 type vec struct {
@@ -223,7 +218,7 @@ func (c *Conn) writeUnit(hdr []byte, key [4]byte, p []byte, keep bool) (sent boo
 		}
 	}
 	if len(p) > len(stream.Buffer{})-maxHeaderSize {
-		b := getPiece()
+		b := stream.GetLarge()
 		return c.writePiece(b, c.appendUnit(b[:0], hdr, key, p), keep)
 	}
 	b := stream.GetBuffer()
@@ -239,13 +234,13 @@ func (c *Conn) writeUnit(hdr []byte, key [4]byte, p []byte, keep bool) (sent boo
 
 // writePiece writes unit, which lies in b, and gives b back when all of it is
 // gone.
-func (c *Conn) writePiece(b *[pieceSize]byte, unit []byte, keep bool) (bool, error) {
+func (c *Conn) writePiece(b *stream.Large, unit []byte, keep bool) (bool, error) {
 	n, err := c.s.Write(unit)
 	sent, cut, err := c.settle(n, len(unit), keep, err)
 	if cut {
 		c.out.pending, c.out.owner = unit[n:], b
 	} else {
-		putPiece(b)
+		stream.PutLarge(b)
 	}
 	return sent, err
 }

@@ -108,9 +108,7 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 		if used > 1 || longest > 1 {
 			return false
 		}
-		for i := range t[:1<<root] {
-			t[i] = isSpecial
-		}
+		t[0] = isSpecial
 	}
 	// Symbols by the length of their codes, and so by their codes.
 	var sorted [288]uint16
@@ -120,53 +118,53 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 			offset[l&15]++
 		}
 	}
+	symbols := sorted[:used]
 
-	var code uint          // of the next symbol, first bit lowest
-	next := 1 << root      // where the next second table goes
-	prefix := ^uint(0)     // of the second table that is being filled
-	sub, subBits := 0, uint(0)
-	l := uint(0)
-	for _, sym := range sorted[:used] {
-		for l == 0 || count[l] == 0 {
-			l++
-		}
-		entry := values[sym]
+	var code uint         // of the next symbol, first bit lowest
+	next := 1 << root     // where the next second table goes
+	prefix := ^uint(0)    // of the second table that is being filled
+	var sub, subBits uint // where it is, and its look-up
+	for l := uint(1); l <= root || l <= uint(longest); l++ {
 		if l <= root {
-			entry |= uint32(l)
-			for i := code; i < 1<<root; i += 1 << l {
-				t[i] = entry
-			}
-		} else {
-			if code&(1<<root-1) != prefix {
-				prefix = code & (1<<root - 1)
-				// As many bits as the codes with this prefix take.
-				subBits = l - root
-				for room := 1 << subBits; root+subBits < uint(longest); room <<= 1 {
-					if room -= count[root+subBits]; room <= 0 {
-						break
+			// A table for codes of up to l bits is two for l-1 bits. This
+			// is faster than to put every entry wherever it belongs.
+			half := 1 << (l - 1)
+			copy(t[half:2*half], t[:half])
+		}
+		for ; count[l&15] > 0; count[l&15]-- {
+			entry := values[symbols[0]]
+			symbols = symbols[1:]
+			if l <= root {
+				t[code] = entry | uint32(l)
+			} else {
+				if code&(1<<root-1) != prefix {
+					prefix = code & (1<<root - 1)
+					// As many bits as the codes with this prefix take.
+					subBits = l - root
+					for room := 1 << subBits; root+subBits < uint(longest); room <<= 1 {
+						if room -= count[root+subBits]; room <= 0 {
+							break
+						}
+						subBits++
 					}
-					subBits++
+					sub = uint(next)
+					if next += 1 << subBits; next > len(t) {
+						return false
+					}
+					t[prefix] = isTable | uint32(sub)<<16 | uint32(subBits)<<4 | uint32(root)
 				}
-				sub = next
-				if next += 1 << subBits; next > len(t) {
-					return false
+				for i := code >> root; i < 1<<subBits; i += 1 << (l - root) {
+					t[sub+i] = entry | uint32(l-root)
 				}
-				t[prefix] = isTable | uint32(sub)<<16 | uint32(subBits)<<4 | uint32(root)
 			}
-			entry |= uint32(l - root)
-			for i := code >> root; i < 1<<subBits; i += 1 << (l - root) {
-				t[sub+int(i)] = entry
+			// Add one to a number whose first bit is lowest.
+			bit := uint(1) << (l - 1)
+			for code&bit != 0 {
+				code &^= bit
+				bit >>= 1
 			}
+			code |= bit
 		}
-		count[l]--
-		// Add one to a number whose first bit is lowest.
-		bit := uint(1) << (l - 1)
-		for code&bit != 0 {
-			code &^= bit
-			bit >>= 1
-		}
-		code |= bit
 	}
 	return true
 }
-

@@ -110,10 +110,92 @@ func (m *message) symbols(dst []byte, n int, src []byte, w *window) (int, []byte
 			count += 8
 			src = src[1:]
 		}
-		s, ok := next(hold, lit, dist)
-		if !ok {
-			return n, src, corrupt
+		h, c := hold, int(count)
+		e := lit[h&(1<<litBits-1)]
+		if e&isTable == isTable {
+			h >>= litBits
+			c -= litBits
+			e = lit[int(e>>16)+int(h&(1<<(e>>4&15)-1))]
 		}
-		...
+		h >>= e & 15
+		c -= int(e & 15)
+		if e&(isLiteral|isSpecial) == 0 {
+			extra := e >> 4 & 15
+			m.length = int(e>>16) + int(h&(1<<extra-1))
+			h >>= extra
+			c -= int(extra)
+			d := dist[h&(1<<distBits-1)]
+			if d&isTable == isTable {
+				h >>= distBits
+				c -= distBits
+				d = dist[int(d>>16)+int(h&(1<<(d>>4&15)-1))]
+			}
+			h >>= d & 15
+			c -= int(d & 15)
+			extra = d >> 4 & 15
+			m.distance = int(d>>16) + int(h&(1<<extra-1))
+			h >>= extra
+			c -= int(extra)
+			e |= d & isSpecial
+		}
+		m.hold, m.count = hold, count
+		switch {
+		case c < 0:
+			return n, src, starved
+		case e&isLiteral != 0:
+			if n == len(dst) {
+				return n, src, full
+			}
+			dst[n] = byte(e >> 16)
+			n++
+		case e&isEnd == isEnd:
+			m.hold, m.count = h, uint(c)
+			m.endBlock()
+			return n, src, goOn
+		case e&isSpecial != 0, m.distance > n+len(w.b), m.distance > w.size:
+			return n, src, corrupt
+		default:
+			if n = m.match(dst, n, w); m.length > 0 {
+				m.hold, m.count = h, uint(c)
+				m.step = stepMatch
+				return n, src, full
+			}
+		}
+		hold, count = h, uint(c)
 	}
+}
+
+// match copies what is left of a match, as much of it as dst has room for.
+func (m *message) match(dst []byte, n int, w *window) int {
+	end := min(n+m.length, len(dst))
+	m.length -= end - n
+	from := n - m.distance
+	if from < 0 {
+		n += w.back(dst[n:end], -from)
+		from = 0
+	}
+	for n < end {
+		// What was copied is itself copied, so that it doubles each time.
+		n += copy(dst[n:end], dst[from:n])
+	}
+	return n
+}
+
+// copyMatch is match where the match lies in dst, which has room for 7 bytes
+// more than that.
+func copyMatch(dst []byte, n, length, distance int) int {
+	end := n + length
+	from := n - distance
+	if distance >= 8 {
+		for n < end {
+			binary.LittleEndian.PutUint64(dst[n:], binary.LittleEndian.Uint64(dst[from:]))
+			n += 8
+			from += 8
+		}
+		return end
+	}
+	for n < end {
+		n += copy(dst[n:end], dst[from:n])
+	}
+	return end
 }

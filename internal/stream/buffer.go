@@ -17,6 +17,18 @@ func GetBuffer() *Buffer { return buffers.Get().(*Buffer) }
 // PutBuffer gives b back. The caller must not touch it afterwards.
 func PutBuffer(b *Buffer) { buffers.Put(b) }
 
+// A Large is a Buffer for more: what comes in when there is much, and what
+// frames are put together in.
+type Large [64 << 10]byte
+
+var larges = sync.Pool{New: func() any { return new(Large) }}
+
+// GetLarge takes a Large, with any content, out of the pool.
+func GetLarge() *Large { return larges.Get().(*Large) }
+
+// PutLarge gives b back. The caller must not touch it afterwards.
+func PutLarge(b *Large) { larges.Put(b) }
+
 // A BuffersWriter is a Stream that sends several slices in one system call
 // (writev). It counts and times out like Write; bufs is consumed as far as it
 // was sent. TCP and unix sockets are BuffersWriters.
@@ -27,6 +39,7 @@ type BuffersWriter interface {
 // bufferReader is a Stream that can wait for input without a buffer.
 type bufferReader interface {
 	readBuffer() (*Buffer, int, error)
+	readLarge() (*Large, int, error)
 }
 
 // ReadBuffer waits for input and returns it in a Buffer of which the first n
@@ -43,6 +56,20 @@ func ReadBuffer(s Stream) (b *Buffer, n int, err error) {
 	n, err = s.Read(b[:])
 	if n == 0 {
 		PutBuffer(b)
+		return nil, 0, err
+	}
+	return b, n, err
+}
+
+// ReadLarge is ReadBuffer into a Large.
+func ReadLarge(s Stream) (b *Large, n int, err error) {
+	if r, ok := s.(bufferReader); ok {
+		return r.readLarge()
+	}
+	b = GetLarge()
+	n, err = s.Read(b[:])
+	if n == 0 {
+		PutLarge(b)
 		return nil, 0, err
 	}
 	return b, n, err

@@ -23,6 +23,7 @@ func (s *tcp) WriteBuffers(bufs *net.Buffers) (int64, error) {
 }
 
 func (s *tcp) readBuffer() (*Buffer, int, error) { return s.wait(s.TCPConn) }
+func (s *tcp) readLarge() (*Large, int, error)   { return s.waitLarge(s.TCPConn) }
 
 // unix is a unix socket of type SOCK_STREAM. It knows no reset: to the peer
 // Abort looks like Close.
@@ -40,3 +41,4 @@ func (s *unix) WriteBuffers(bufs *net.Buffers) (int64, error) {
 }
 
 func (s *unix) readBuffer() (*Buffer, int, error) { return s.wait(s.UnixConn) }
+func (s *unix) readLarge() (*Large, int, error)   { return s.waitLarge(s.UnixConn) }

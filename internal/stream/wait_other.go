@@ -17,3 +17,13 @@ func (waiter) wait(c net.Conn) (*Buffer, int, error) {
 	}
 	return b, n, err
 }
+
+func (waiter) waitLarge(c net.Conn) (*Large, int, error) {
+	b := GetLarge()
+	n, err := c.Read(b[:])
+	if n == 0 {
+		PutLarge(b)
+		return nil, 0, err
+	}
+	return b, n, err
+}
