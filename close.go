@@ -162,8 +162,11 @@ func (c *Conn) CloseWrite() error {
 	if c.out.msg == msgFrames {
 		return c.opError("close", errMessageOpen)
 	}
-	if err := c.endMessage(); err != nil && !isTimeout(err) {
-		return err
+	if c.out.msg == msgStream {
+		h := c.nextHeader(OpContinuation, true, 0)
+		b, _ := h.AppendBinary(nil) // h is ours
+		c.out.keep(b)
+		c.out.noteFrame(true)
 	}
 	c.mu.Lock()
 	if !c.ended {

@@ -104,7 +104,7 @@ func (c *Conn) ReadMessage() (Opcode, []byte, error) {
 func (c *Conn) readWhole(m *partial) error {
 	for {
 		for c.in.inPayload() {
-			m.grow(c.in.left)
+			m.grow(c.in.left, c.in.fin)
 			n, err := c.framePayload(m.buf[len(m.buf):cap(m.buf)])
 			m.buf = m.buf[:len(m.buf)+n]
 			if err != nil {
@@ -123,13 +123,17 @@ func (c *Conn) readWhole(m *partial) error {
 	}
 }
 
-// grow makes room for more of the left bytes that the peer has declared: 4 KiB
-// at first, and no more than three times what has come.
-func (m *partial) grow(left int64) {
+// grow makes room for more of the left bytes that the peer has declared for the
+// frame: 4 KiB at first, and no more than three times what has come. More
+// frames behind it are likely to be as small, and must not cost a copy each.
+func (m *partial) grow(left int64, last bool) {
 	if len(m.buf) < cap(m.buf) {
 		return
 	}
 	room := min(left, int64(max(4<<10, 3*len(m.buf))))
+	if !last {
+		room = max(room, int64(len(m.buf)))
+	}
 	buf := make([]byte, len(m.buf), int64(len(m.buf))+room)
 	copy(buf, m.buf)
 	m.buf = buf

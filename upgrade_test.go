@@ -650,3 +650,24 @@ func FuzzServerHandshake(f *testing.F) {
 		}
 	})
 }
+
+// Over HTTP/2 there is no Upgrade, and an answer must not name it (RFC 9113,
+// 8.2.2).
+func TestUpgradeHTTP2(t *testing.T) {
+	errs := make(chan error, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := walve.Upgrade(w, r)
+		errs <- err
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if err := <-errs; resp.ProtoMajor != 2 || resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Upgrade") != "" || err == nil {
+		t.Errorf("%s %s, %v, %v", resp.Proto, resp.Status, resp.Header, err)
+	}
+}

@@ -24,6 +24,7 @@ type request struct {
 	Cert  []byte `json:"cert,omitempty"`
 
 	N      int64 `json:"n,omitempty"`      // of run
+	Answer bool  `json:"answer,omitempty"` // of poke
 	Settle bool  `json:"settle,omitempty"` // of usage
 }
 
@@ -89,7 +90,7 @@ func runChild(role Role, in io.Reader, out io.Writer) error {
 type process interface {
 	start(peer *Peer, req request) (reply, error)
 	run(n int64) (time.Duration, error)
-	poke() error
+	poke(answer bool) error
 	failure() error
 	close()
 }
@@ -105,7 +106,7 @@ func answer(p process, req request) (rep reply, err error) {
 	case "run":
 		rep.Elapsed, err = p.run(req.N)
 	case "poke":
-		err = p.poke()
+		err = p.poke(req.Answer)
 	case "usage":
 		if rep.Usage, err = readUsage(req.Settle); err == nil {
 			err = p.failure()
@@ -133,7 +134,7 @@ func (p *serverProcess) start(peer *Peer, req request) (rep reply, err error) {
 }
 
 func (p *serverProcess) run(n int64) (time.Duration, error) { return p.s.Run(n) }
-func (p *serverProcess) poke() error                        { return nil }
+func (p *serverProcess) poke(bool) error                    { return nil }
 func (p *serverProcess) failure() error                     { return p.s.Failure() }
 
 func (p *serverProcess) close() {
@@ -165,8 +166,8 @@ func (p *clientProcess) run(n int64) (time.Duration, error) {
 	return p.c.Run(context.Background(), n)
 }
 
-func (p *clientProcess) poke() error    { return p.c.Poke() }
-func (p *clientProcess) failure() error { return nil }
+func (p *clientProcess) poke(answer bool) error { return p.c.Poke(answer) }
+func (p *clientProcess) failure() error         { return nil }
 
 func (p *clientProcess) close() {
 	if p.c != nil {

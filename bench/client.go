@@ -166,16 +166,25 @@ func (c *Client) Run(ctx context.Context, n int64) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// Poke sends a message on every connection and waits for it to come back.
-func (c *Client) Poke() error {
+// Poke sends a message on every connection, and waits for it to come back if
+// it asks for that.
+func (c *Client) Poke(answer bool) error {
+	p := payload(c.Work.Size)
+	if answer {
+		p[0] = answerMe
+	}
+	wire := wireMessage(p, !c.peer.Raw, true)
 	return each(min(16, len(c.raw)), func(i int) error {
 		for ; i < len(c.raw); i += 16 {
 			r := c.raw[i]
+			if _, err := r.c.Write(wire); err != nil {
+				return err
+			}
+			if !answer {
+				continue
+			}
 			if r.buf == nil {
 				r.buf = make([]byte, 2*smallBuffer)
-			}
-			if err := r.send(); err != nil {
-				return err
 			}
 			if err := r.receive(int64(c.Work.Size)); err != nil {
 				return err
@@ -188,11 +197,11 @@ func (c *Client) Poke() error {
 func (c *Client) handshake(ctx context.Context) error {
 	if c.Work.Role == AsServer {
 		// What is asked for is the same for raw TCP.
-		r, err := dialRaw(ctx, c, true)
+		conn, err := connect(ctx, c, true)
 		if err != nil {
 			return err
 		}
-		return r.Close()
+		return conn.Close()
 	}
 	l, err := c.peer.Dial(ctx, c)
 	if err != nil {
@@ -329,8 +338,14 @@ func (c *Client) Message(e EventConn, p []byte) {
 	}
 }
 
-// Close closes the raw connections; the library's end with the process.
+// Close closes the connections.
 func (c *Client) Close() {
+	if c.link != (Link{}) {
+		c.link.Close()
+	}
+	if c.up != nil {
+		c.up.Close()
+	}
 	for _, r := range c.raw {
 		r.Close()
 	}

@@ -53,7 +53,7 @@ func serveCoder(s *Server, ln net.Listener, link func(*websocket.Conn) Link) err
 			return
 		}
 		c.SetReadLimit(-1)
-		go s.Serve(link(c))
+		s.Go(link(c))
 	})
 }
 

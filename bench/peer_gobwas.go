@@ -2,8 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -17,8 +17,8 @@ import (
 var gobwasPeer = &Peer{
 	Name:   "gobwas",
 	Module: "github.com/gobwas/ws",
-	Usage: "UpgradeHTTP; ReadHeader and Cipher on buffers that are kept, above a bufio.Reader; wsutil.Writer with a buffer for " +
-		"up to 64 KiB, wsutil.WriteMessage above; idle: without the buffers; a file: WriteHeader, then io.Copy to the net.Conn",
+	Usage: "UpgradeHTTP; ReadHeaderBuffer and Cipher on buffers that are kept, above a bufio.Reader; WriteHeaderBuffer, and the payload in " +
+		"the same Write or writev; idle: without the bufio.Reader; a file: WriteHeader, then io.Copy to the net.Conn",
 	Serve: func(s *Server, ln net.Listener) error {
 		return serveHTTP(s, ln, func(w http.ResponseWriter, r *http.Request) {
 			c, _, _, err := ws.UpgradeHTTP(r, w)
@@ -26,7 +26,7 @@ var gobwasPeer = &Peer{
 				s.fail("upgrade", err)
 				return
 			}
-			go s.Serve(gobwasLink(c, nil, s.Work, ws.StateServerSide))
+			s.Go(gobwasLink(c, nil, s.Work, ws.StateServerSide))
 		})
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {
@@ -48,35 +48,36 @@ var gobwasListenerPeer = &Peer{
 	Only:   func(w Work) bool { return w.Kind == Handshake && w.Role == AsServer },
 	Serve: func(s *Server, ln net.Listener) error {
 		return acceptLoop(ln, func(c net.Conn) {
-			if s.TLS != nil {
-				c = tls.Server(c, s.TLS)
-			}
 			if _, err := ws.Upgrade(c); err != nil {
 				s.fail("upgrade", err)
 				c.Close()
 				return
 			}
-			s.Serve(gobwasLink(c, nil, s.Work, ws.StateServerSide))
+			s.Here(gobwasLink(c, nil, s.Work, ws.StateServerSide))
 		})
 	},
 }
 
-// gobwasConn reads and writes frames as the README's lower-level examples.
+// gobwasConn reads and writes frames as the README's lower-level examples,
+// with buffers that are kept.
 type gobwasConn struct {
 	net.Conn
 	state  ws.State
 	r      io.Reader
-	w      *wsutil.Writer // nil: wsutil.WriteMessage
+	out    bytes.Buffer // a frame, or its beginning
 	header []byte
 	h      ws.Header // of the current frame
 	read   int64     // of its payload
 	buf    []byte    // of whole messages
+	writev bool      // Conn has it
+	vec    [2][]byte // of writev
+	bufs   net.Buffers
 }
 
 // gobwasLink makes a connection of c; br has what came behind the handshake,
 // or is nil.
 func gobwasLink(c net.Conn, br *bufio.Reader, w Work, state ws.State) Link {
-	g := &gobwasConn{Conn: c, state: state, r: c, header: make([]byte, 0, ws.MaxHeaderSize)}
+	g := &gobwasConn{Conn: c, state: state, r: c, header: make([]byte, 0, ws.MaxHeaderSize), writev: !w.TLS}
 	if w.Kind == Idle || w.Kind == Handshake {
 		if br != nil {
 			ws.PutReader(br)
@@ -89,7 +90,6 @@ func gobwasLink(c net.Conn, br *bufio.Reader, w Work, state ws.State) Link {
 	} else {
 		g.r = bufio.NewReaderSize(c, size)
 	}
-	g.w = wsutil.NewWriterSize(c, state, ws.OpBinary, size)
 	if w.Kind == Echo && w.API != Stream {
 		return Link{Message: gobwasMessages{g}}
 	}
@@ -136,14 +136,43 @@ func (g *gobwasConn) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
+// Sizes of what is written at a time.
+const (
+	gobwasPiece  = 64 << 10 // masked
+	gobwasWritev = 8 << 10  // from where a copy costs more than a second buffer
+)
+
 func (g *gobwasConn) write(p []byte) error {
-	if g.w == nil || len(p) > g.w.Size() {
-		return wsutil.WriteMessage(g.Conn, g.state, ws.OpBinary, p)
+	h := ws.Header{Fin: true, OpCode: ws.OpBinary, Length: int64(len(p))}
+	masked := g.state.ClientSide()
+	if masked {
+		h.Masked, h.Mask = true, ws.NewMask()
 	}
-	if _, err := g.w.Write(p); err != nil {
+	g.out.Reset()
+	if err := ws.WriteHeaderBuffer(&g.out, h, g.header); err != nil {
 		return err
 	}
-	return g.w.Flush()
+	if !masked && g.writev && len(p) >= gobwasWritev {
+		g.vec = [2][]byte{g.out.Bytes(), p}
+		g.bufs = g.vec[:]
+		_, err := g.bufs.WriteTo(g.Conn)
+		return err
+	}
+	for offset := 0; ; {
+		k := min(len(p)-offset, gobwasPiece)
+		n := g.out.Len()
+		g.out.Write(p[offset : offset+k])
+		if masked {
+			ws.Cipher(g.out.Bytes()[n:], h.Mask, offset)
+		}
+		if _, err := g.Conn.Write(g.out.Bytes()); err != nil {
+			return err
+		}
+		if offset += k; offset == len(p) {
+			return nil
+		}
+		g.out.Reset()
+	}
 }
 
 func (g *gobwasConn) SendFile(f *os.File, size int64) error {

@@ -27,7 +27,7 @@ var gorillaPeer = &Peer{
 				s.fail("upgrade", err)
 				return
 			}
-			go s.Serve(gorillaLink(c, s.Work))
+			s.Go(gorillaLink(c, s.Work))
 		})
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {

@@ -66,7 +66,13 @@ func serveNBIO(s *Server, ln net.Listener) error {
 	} else {
 		cfg.Addrs = addrs
 	}
-	return nbhttp.NewEngine(cfg).Start()
+	engine := nbhttp.NewEngine(cfg)
+	if err := engine.Start(); err != nil {
+		return err
+	}
+	<-s.stopped
+	engine.Stop()
+	return nil
 }
 
 // nbioUpgrader has the callbacks of both sides.

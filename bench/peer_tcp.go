@@ -31,27 +31,30 @@ var tlsPeer = &Peer{
 
 func serveTCP(s *Server, ln net.Listener) error {
 	return acceptLoop(ln, func(c net.Conn) {
-		if s.TLS != nil {
-			c = tls.Server(c, s.TLS)
+		c, err := s.secure(c)
+		if err != nil {
+			s.fail("tls", err)
+			return
 		}
 		if s.Work.Kind == Handshake {
-			if _, err := readHead(c); err != nil {
-				s.fail("handshake", err)
-			}
-			if _, err := io.WriteString(c, fixedAnswer); err != nil {
+			err := readHead(c, func([]byte) error {
+				_, err := io.WriteString(c, fixedAnswer)
+				return err
+			})
+			if err != nil {
 				s.fail("handshake", err)
 			}
 		}
-		s.Serve(Link{Stream: c})
+		s.Here(Link{Stream: c})
 	})
 }
 
 func dialBare(ctx context.Context, c *Client) (Link, error) {
-	r, err := dialRaw(ctx, c, c.Work.Kind == Handshake)
+	conn, err := connect(ctx, c, c.Work.Kind == Handshake)
 	if err != nil {
 		return Link{}, err
 	}
-	return Link{Stream: r.c}, nil
+	return Link{Stream: conn}, nil
 }
 
 // netHTTPPeer shows what net/http alone costs in a handshake.
@@ -69,7 +72,7 @@ var netHTTPPeer = &Peer{
 				s.fail("handshake", err)
 				return
 			}
-			go s.Serve(Link{Stream: c})
+			s.Go(Link{Stream: c})
 		})
 	},
 }

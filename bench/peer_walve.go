@@ -20,7 +20,7 @@ var walvePeer = &Peer{
 		if err := l.Serve(ln); err != nil {
 			return err
 		}
-		return acceptLoop(l, func(c net.Conn) { s.Serve(walveLink(c.(*walve.Conn), s.Work.API == Messages)) })
+		return acceptLoop(l, func(c net.Conn) { s.Here(walveLink(c.(*walve.Conn), s.Work.API == Messages)) })
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {
 		return dialWalve(ctx, c, c.Work.API == Messages)
@@ -53,7 +53,7 @@ func serveWalve(s *Server, ln net.Listener, messages bool) error {
 			s.fail("upgrade", err)
 			return
 		}
-		go s.Serve(walveLink(c, messages))
+		s.Go(walveLink(c, messages))
 	})
 }
 

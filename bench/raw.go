@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // rawBuffer is what the counterpart reads into.
@@ -33,18 +34,17 @@ type rawConn struct {
 // newRawConn makes the counterpart's end of c. The buffer is made by read.
 func newRawConn(c net.Conn, w Work, framed bool) *rawConn {
 	r := &rawConn{c: c, plain: !framed}
-	r.wire = wireMessage(w.Size, framed, w.Role == AsServer)
+	r.wire = wireMessage(payload(w.Size), framed, w.Role == AsServer)
 	return r
 }
 
-// wireMessage returns size bytes of payload, in a binary frame if framed.
-func wireMessage(size int, framed, masked bool) []byte {
-	p := payload(size)
+// wireMessage returns p, in a binary frame if framed. It may change p.
+func wireMessage(p []byte, framed, masked bool) []byte {
 	if !framed {
 		return p
 	}
 	b := []byte{0x82, 0}
-	switch {
+	switch size := len(p); {
 	case size < 126:
 		b[1] = byte(size)
 	case size <= 0xffff:
@@ -193,23 +193,33 @@ const (
 	fixedAnswer = rawAnswer + "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
 
-// dialTCP connects to addr. The connection is reset when it is closed, since
-// thousands in TIME_WAIT would use up the ports.
+// dialTCP connects to addr.
 func dialTCP(ctx context.Context, addr string) (*net.TCPConn, error) {
-	var d net.Dialer
+	d := net.Dialer{Control: reuseAddress}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	tc := c.(*net.TCPConn)
-	return tc, tc.SetLinger(0)
+	return c.(*net.TCPConn), nil
 }
 
 // dialRaw connects the counterpart to c's server.
 func dialRaw(ctx context.Context, c *Client, framed bool) (*rawConn, error) {
+	conn, err := connect(ctx, c, framed)
+	if err != nil {
+		return nil, err
+	}
+	return newRawConn(conn, c.Work, framed), nil
+}
+
+// connect connects to c's server, with the opening handshake if upgrade.
+func connect(ctx context.Context, c *Client, upgrade bool) (net.Conn, error) {
 	tc, err := dialTCP(ctx, c.Addr)
 	if err != nil {
 		return nil, err
+	}
+	if c.Work.Kind != Handshake {
+		tc.SetLinger(0) // thousands of idle connections end at once
 	}
 	var conn net.Conn = tc
 	if c.Work.TLS {
@@ -220,13 +230,13 @@ func dialRaw(ctx context.Context, c *Client, framed bool) (*rawConn, error) {
 		}
 		conn = tlsConn
 	}
-	if framed {
+	if upgrade {
 		if err := clientHandshake(conn); err != nil {
 			conn.Close()
 			return nil, err
 		}
 	}
-	return newRawConn(conn, c.Work, framed), nil
+	return conn, nil
 }
 
 // clientHandshake asks for an upgrade. A server of ours sends nothing on its
@@ -235,44 +245,44 @@ func clientHandshake(c net.Conn) error {
 	if _, err := io.WriteString(c, rawRequest); err != nil {
 		return err
 	}
-	head, err := readHead(c)
-	if err != nil {
-		return fmt.Errorf("opening handshake: %w", err)
-	}
-	if !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
-		line, _, _ := bytes.Cut(head, []byte("\r\n"))
-		return fmt.Errorf("opening handshake: %s", line)
-	}
-	return nil
+	return readHead(c, func(head []byte) error {
+		if !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
+			line, _, _ := bytes.Cut(head, []byte("\r\n"))
+			return fmt.Errorf("opening handshake: %s", line)
+		}
+		return nil
+	})
 }
 
-// readHead reads to the empty line behind an HTTP header.
-func readHead(c net.Conn) ([]byte, error) {
-	var b [2048]byte
+var heads = sync.Pool{New: func() any { return new([2048]byte) }}
+
+// readHead reads to the empty line behind an HTTP header, and has use look at
+// it.
+func readHead(c net.Conn, use func(head []byte) error) error {
+	b := heads.Get().(*[2048]byte)
+	defer heads.Put(b)
 	for n := 0; n < len(b); {
 		m, err := c.Read(b[n:])
 		n += m
 		if bytes.HasSuffix(b[:n], []byte("\r\n\r\n")) {
-			return b[:n], nil
+			return use(b[:n])
 		}
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("opening handshake: %w", err)
 		}
 	}
-	return nil, errors.New("the header is too long")
+	return errors.New("opening handshake: the header is too long")
 }
 
 // serverHandshake answers a library's request for an upgrade.
 func serverHandshake(c net.Conn) error {
-	head, err := readHead(c)
-	if err != nil {
-		return fmt.Errorf("opening handshake: %w", err)
-	}
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
-	if err != nil {
-		return fmt.Errorf("opening handshake: %w", err)
-	}
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	_, err = io.WriteString(c, rawAnswer+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
-	return err
+	return readHead(c, func(head []byte) error {
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
+		if err != nil {
+			return fmt.Errorf("opening handshake: %w", err)
+		}
+		sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		_, err = io.WriteString(c, rawAnswer+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+		return err
+	})
 }

@@ -28,7 +28,7 @@ type Measurement struct {
 	Elapsed        time.Duration
 	Server, Client Usage // used meanwhile
 
-	Fresh, After Usage // of Idle: held per N connections
+	Fresh, After, Answered Usage // of Idle: held by the server for N connections
 }
 
 // role returns the usage of the side that the library had.
@@ -234,6 +234,7 @@ func idleScenario(sc scale) Scenario {
 		Metrics: []Metric{
 			{Name: "heap+stack, fresh", Ratio: true, Chart: true, Of: held(func(m *Measurement) float64 { return float64(m.Fresh.Heap + m.Fresh.Stack) })},
 			{Name: "after a message", Ratio: true, Chart: true, Of: held(func(m *Measurement) float64 { return float64(m.After.Heap + m.After.Stack) })},
+			{Name: "after an answer", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.Answered.Heap + m.Answered.Stack) })},
 			{Name: "heap", Of: held(func(m *Measurement) float64 { return float64(m.After.Heap) })},
 			{Name: "stack", Of: held(func(m *Measurement) float64 { return float64(m.After.Stack) })},
 			{Name: "RSS", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.After.RSS) })},

@@ -26,6 +26,7 @@ type Server struct {
 	sent     chan struct{} // it was
 	failed   chan error
 	stopping atomic.Bool
+	stopped  chan struct{} // closed by Close
 
 	mu    sync.Mutex
 	conns []io.Closer
@@ -34,7 +35,7 @@ type Server struct {
 // startServer listens, and serves with p in a goroutine.
 func startServer(p *Peer, w Work) (*Server, error) {
 	s := &Server{
-		Work: w, received: newMeter(), amounts: make(chan int64), sent: make(chan struct{}), failed: make(chan error, 1),
+		Work: w, received: newMeter(), amounts: make(chan int64), sent: make(chan struct{}), failed: make(chan error, 1), stopped: make(chan struct{}),
 	}
 	if w.TLS {
 		cert, err := newCertificate()
@@ -120,6 +121,7 @@ func (s *Server) fail(op string, err error) {
 // Close ends the server. Connections end with the process.
 func (s *Server) Close() {
 	s.stopping.Store(true)
+	close(s.stopped)
 	s.ln.Close()
 	if s.upstream != nil {
 		s.upstream.Close()
@@ -138,6 +140,62 @@ func acceptLoop(ln net.Listener, serve func(net.Conn)) error {
 		}
 		go serve(c)
 	}
+}
+
+// Go does what the server has to do on l in a goroutine.
+func (s *Server) Go(l Link) {
+	if s.Work.Kind == Idle && l.Stream != nil {
+		s.received.add(1)
+		go idleStream(l.Stream, make([]byte, smallBuffer), s.received)
+		return
+	}
+	go s.Serve(l)
+}
+
+// Here is Go for a goroutine that has nothing else to do.
+func (s *Server) Here(l Link) {
+	if s.Work.Kind == Idle {
+		s.Go(l)
+		return
+	}
+	s.Serve(l)
+}
+
+// idleStream waits for messages. It is all that lies between the goroutine's
+// start and Read: its stack is what is measured.
+func idleStream(c StreamConn, buf []byte, m *meter) {
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			c.Close()
+			return
+		}
+		if buf[0] == answerMe {
+			if _, err := c.Write(buf[:n]); err != nil {
+				c.Close()
+				return
+			}
+		}
+		m.add(1)
+	}
+}
+
+// answerMe is the first byte of an Idle connection's message that is to be
+// sent back.
+const answerMe = 1
+
+// secure puts TLS on c if the work is over TLS. A client waits for it, also if
+// the server has nothing to read.
+func (s *Server) secure(c net.Conn) (net.Conn, error) {
+	if s.TLS == nil {
+		return c, nil
+	}
+	tc := tls.Server(c, s.TLS)
+	if err := tc.Handshake(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return tc, nil
 }
 
 // Serve does what the server has to do on l, and closes it. It returns when l
@@ -159,9 +217,10 @@ func (s *Server) stream(c StreamConn) error {
 	switch s.Work.Kind {
 	case Echo:
 		return echoStream(c, make([]byte, max(32<<10, s.Work.Size)))
-	case Idle:
+	case Idle: // of a library that does not let Go begin the goroutine
 		s.received.add(1)
-		return echoStream(c, make([]byte, smallBuffer))
+		idleStream(c, make([]byte, smallBuffer), s.received)
+		return nil
 	case Upload:
 		return drain(c, make([]byte, s.Work.Size), s.received)
 	case Download:
@@ -232,13 +291,17 @@ func (s *Server) messages(c MessageConn) error {
 
 // source calls send for each amount that is asked for.
 func (s *Server) source(send func(n int64) error) error {
-	for n := range s.amounts {
-		if err := send(n); err != nil {
-			return err
+	for {
+		select {
+		case n := <-s.amounts:
+			if err := send(n); err != nil {
+				return err
+			}
+			s.sent <- struct{}{}
+		case <-s.stopped:
+			return nil
 		}
-		s.sent <- struct{}{}
 	}
-	return nil
 }
 
 // fileSender is a connection for which io.Copy is not the best way.
@@ -302,10 +365,17 @@ func (s *Server) Opened(c EventConn) {
 
 func (s *Server) Message(c EventConn, p []byte) {
 	switch s.Work.Kind {
-	case Echo, Idle:
+	case Echo:
 		if err := c.WriteMessage(p); err != nil {
 			s.fail("echo", err)
 		}
+	case Idle:
+		if p[0] == answerMe {
+			if err := c.WriteMessage(p); err != nil {
+				s.fail("echo", err)
+			}
+		}
+		s.received.add(1)
 	case Upload:
 		s.received.add(len(p))
 	}
@@ -330,8 +400,10 @@ func (s *Server) serveRaw(framed bool) error {
 		tc := c.(*net.TCPConn)
 		defer tc.Close()
 		tc.SetLinger(0) // or a client that closes first is left in TIME_WAIT
-		if s.TLS != nil {
-			c = tls.Server(c, s.TLS)
+		c, err := s.secure(c)
+		if err != nil {
+			s.fail("raw server", err)
+			return
 		}
 		if framed || s.Work.Kind == Handshake {
 			if err := serverHandshake(c); err != nil {
@@ -339,7 +411,7 @@ func (s *Server) serveRaw(framed bool) error {
 				return
 			}
 		}
-		err := s.raw(newRawConn(c, s.Work, framed))
+		err = s.raw(newRawConn(c, s.Work, framed))
 		if s.Work.Kind != Handshake {
 			s.fail("raw server", err)
 		}

@@ -30,7 +30,7 @@ func (r *runner) trial(ctx context.Context, s *Scenario, peer *Peer) (m *Measure
 		return t.idle(ctx, s)
 	}
 
-	warm, err := t.run(ctx, s.Warm)
+	warm, err := t.run(ctx, s.whole(s.Warm))
 	if err != nil {
 		return nil, err
 	}
@@ -89,15 +89,20 @@ type pair struct {
 // run has n operations done and returns how long they took the side that
 // knows when the last is over. The bytes are expected before they are sent.
 func (t *pair) run(ctx context.Context, n int64) (time.Duration, error) {
-	first, second := t.client, t.server
-	if t.work.Kind == Upload {
-		first, second = second, first
-	}
 	req := request{Op: "run", N: n}
-	if err := first.send(req); err != nil {
+	if t.work.Kind == Upload {
+		return t.both(ctx, t.server, req, t.client, req)
+	}
+	return t.both(ctx, t.client, req, t.server, req)
+}
+
+// both has the two processes work at the same time, and returns how long the
+// first took.
+func (t *pair) both(ctx context.Context, first *worker, a request, second *worker, b request) (time.Duration, error) {
+	if err := first.send(a); err != nil {
 		return 0, err
 	}
-	if err := second.send(req); err != nil {
+	if err := second.send(b); err != nil {
 		return 0, err
 	}
 	type result struct {
@@ -106,12 +111,12 @@ func (t *pair) run(ctx context.Context, n int64) (time.Duration, error) {
 		err error
 	}
 	results := make(chan result, 2)
-	for _, w := range []*worker{first, second} {
-		go func() {
-			rep, err := w.receive(ctx, "run")
-			results <- result{w, rep, err}
-		}()
+	wait := func(w *worker, op string) {
+		rep, err := w.receive(ctx, op)
+		results <- result{w, rep, err}
 	}
+	go wait(first, a.Op)
+	go wait(second, b.Op)
 	var elapsed time.Duration
 	var errs []error
 	var grace <-chan time.Time // when one has failed, the other may know why
@@ -160,14 +165,17 @@ func (t *pair) blame(err error) error {
 	return err
 }
 
-// idle measures what connections hold.
+// idle measures what connections hold: fresh, after each has received a
+// message, and after each has received one and answered it.
 func (t *pair) idle(ctx context.Context, s *Scenario) (*Measurement, error) {
 	// What is made once, for all connections, is made by the first.
 	if _, err := t.run(ctx, s.Warm); err != nil {
 		return nil, err
 	}
-	if _, err := t.client.call(ctx, request{Op: "poke"}); err != nil {
-		return nil, t.blame(err)
+	for _, answer := range []bool{false, true} {
+		if err := t.poke(ctx, s.Warm, answer); err != nil {
+			return nil, err
+		}
 	}
 	before, _, err := t.usage(ctx, true)
 	if err != nil {
@@ -177,18 +185,32 @@ func (t *pair) idle(ctx context.Context, s *Scenario) (*Measurement, error) {
 	if _, err := t.run(ctx, m.N); err != nil {
 		return nil, err
 	}
-	if m.Fresh, _, err = t.usage(ctx, true); err != nil {
+	if m.Fresh, err = t.held(ctx, before); err != nil {
 		return nil, err
 	}
-	m.Fresh = m.Fresh.since(before)
-	if _, err := t.client.call(ctx, request{Op: "poke"}); err != nil {
-		return nil, t.blame(err)
-	}
-	if m.After, _, err = t.usage(ctx, true); err != nil {
+	if err := t.poke(ctx, s.Warm+m.N, false); err != nil {
 		return nil, err
 	}
-	m.After = m.After.since(before)
-	return m, nil
+	if m.After, err = t.held(ctx, before); err != nil {
+		return nil, err
+	}
+	if err := t.poke(ctx, s.Warm+m.N, true); err != nil {
+		return nil, err
+	}
+	m.Answered, err = t.held(ctx, before)
+	return m, err
+}
+
+// poke sends a message on each of the n connections.
+func (t *pair) poke(ctx context.Context, n int64, answer bool) error {
+	_, err := t.both(ctx, t.server, request{Op: "run", N: n}, t.client, request{Op: "poke", Answer: answer})
+	return err
+}
+
+// held is what the server holds in addition to before.
+func (t *pair) held(ctx context.Context, before Usage) (Usage, error) {
+	now, _, err := t.usage(ctx, true)
+	return now.since(before), err
 }
 
 // close ends both processes, the client's first, so that connections end by

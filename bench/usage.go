@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -63,6 +64,15 @@ func residentSize() uint64 {
 		return 0
 	}
 	return pages * uint64(os.Getpagesize())
+}
+
+// reuseAddress lets later servers listen on the ports of the many connections
+// that handshakes leave in TIME_WAIT.
+func reuseAddress(network, address string, c syscall.RawConn) (err error) {
+	cerr := c.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt", syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	})
+	return errors.Join(cerr, err)
 }
 
 // needFiles returns an error if the process may not have n files open. Go has

@@ -105,7 +105,7 @@ func (m *message) symbols(dst []byte, n int, src []byte, w *window) (int, []byte
 		}
 		hold &= 1<<count - 1
 
-		for count <= 56 && len(src) > 0 {
+		for count < 56 && len(src) > 0 {
 			hold |= uint64(src[0]) << count
 			count += 8
 			src = src[1:]
