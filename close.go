@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"github.com/bodokaiser/walve/internal/stream"
 )
 
 const (
@@ -68,7 +70,13 @@ func (c *Conn) close(code StatusCode, reason string) error {
 	written := make(chan bool, 1)
 	go func() {
 		// Reading goes on meanwhile: the peer may write as much as we do.
-		c.drain(until)
+		if _, ok := c.s.(stream.Flusher); ok {
+			// Over TLS, Close waits as well, with a dead peer.
+			c.drain(until.Add(-closeWait))
+			defer time.AfterFunc(time.Until(until), c.s.Abort).Stop()
+		} else {
+			c.drain(until)
+		}
 		if <-written {
 			c.s.Close()
 		} else {
@@ -95,6 +103,9 @@ func (c *Conn) finishWriting(until time.Time) bool {
 	c.s.SetWriteDeadline(until)
 	c.mu.Unlock()
 	err := c.flush()
+	if f, ok := c.s.(stream.Flusher); ok && err == nil {
+		err = f.Flush()
+	}
 	c.mu.Lock()
 	return err == nil || !isTimeout(err)
 }

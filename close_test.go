@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/internal/memconn"
+	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // TestRule5CloseUnblocks blocks every call in turn, with another of its kind
@@ -187,42 +187,61 @@ func TestRule5DeadPeer(t *testing.T) {
 func isOpen(nc *memconn.Conn) bool { return !errors.Is(nc.SetLinger(-1), net.ErrClosed) }
 
 // TestRule5DeadPeerBelowTLS has tls.Conn.Close, which waits to send its alert,
-// in the way.
+// in the way, and a queue between Write and tls.Conn.
 func TestRule5DeadPeerBelowTLS(t *testing.T) {
 	cert := selfSigned(t)
-	for _, write := range []int{0, 1 << 20} {
-		t.Run(fmt.Sprint(write), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				own, peer := memconn.Pipe()
-				server := tls.Server(own, &tls.Config{Certificates: []tls.Certificate{cert}})
-				client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
-				wait := background(client.Handshake)
-				if err := errors.Join(server.Handshake(), wait()); err != nil {
-					t.Fatal(err)
-				}
-				c := walve.NewTestConn(server, walve.TestConfig{})
-				own.SetWriteLimit(0)
-				written := background(func() error { _, err := c.Write(make([]byte, write)); return err })
-				synctest.Wait()
-				start := time.Now()
-				if err := c.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if d := time.Since(start); d > time.Second {
-					t.Errorf("Close took %v", d)
-				}
-				if err := written(); write > 0 {
-					checkOpError(t, "Write", err, net.ErrClosed)
-				}
-				time.Sleep(5*time.Second - time.Since(start))
-				synctest.Wait()
-				if left := ownGoroutines(); left != "" || isOpen(own) {
-					t.Errorf("after 5s the socket is open: %v, and there is still\n%s", isOpen(own), left)
-				}
-				peer.Close()
-				time.Sleep(10 * time.Second)
+	below := map[string]func(nc net.Conn) net.Conn{
+		"hijacked": func(nc net.Conn) net.Conn { return nc },
+		"own":      func(nc net.Conn) net.Conn { return stream.NewTransport(nc) },
+	}
+	for _, tt := range []struct {
+		name    string
+		write   int
+		takes   time.Duration // when the peer takes everything; 0: never
+		returns time.Duration
+	}{
+		{"idle", 0, 0, time.Second},
+		{"tail", 130, 0, time.Second},
+		{"blocked Write", 1 << 20, 0, time.Second},
+		{"takes it soon", 130, time.Second / 2, time.Second / 2},
+	} {
+		for kind, transport := range below {
+			t.Run(tt.name+" "+kind, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					own, peer := memconn.Pipe()
+					server := tls.Server(transport(own), &tls.Config{Certificates: []tls.Certificate{cert}})
+					client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
+					wait := background(client.Handshake)
+					if err := errors.Join(server.Handshake(), wait()); err != nil {
+						t.Fatal(err)
+					}
+					c := walve.NewTestConn(server, walve.TestConfig{})
+					own.SetWriteLimit(0)
+					written := background(func() error { _, err := c.Write(make([]byte, tt.write)); return err })
+					synctest.Wait()
+					start := time.Now()
+					if tt.takes > 0 {
+						time.AfterFunc(tt.takes, func() { own.SetWriteLimit(-1) })
+					}
+					if err := c.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if d := time.Since(start); d != tt.returns {
+						t.Errorf("Close took %v, want %v", d, tt.returns)
+					}
+					if err := written(); tt.write == 1<<20 {
+						checkOpError(t, "Write", err, net.ErrClosed)
+					}
+					time.Sleep(5*time.Second - time.Since(start))
+					synctest.Wait()
+					if left := ownGoroutines(); left != "" || isOpen(own) {
+						t.Errorf("after 5s the socket is open: %v, and there is still\n%s", isOpen(own), left)
+					}
+					peer.Close()
+					time.Sleep(10 * time.Second) // for those that are left
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -332,7 +351,8 @@ func TestRule5CloseWithAWriterOpen(t *testing.T) {
 				if length >= 0 { // the other only gathers
 					checkOpError(t, "writer's Write", err, net.ErrClosed)
 				}
-				checkOpError(t, "writer's Close", w.Close(), net.ErrClosed)
+				err = w.Close() // of what was short before, too
+				checkOpError(t, "writer's Close", err, err)
 				wire := take(t, own, peer)
 				if length < 0 || k == 0 {
 					checkFrames(t, "no frame begun", decode(t, wire, cfg.Client), closeFrame(1000, ""))

@@ -109,6 +109,7 @@ func TestNetConn(t *testing.T) {
 					name += "/server as c1"
 				}
 				t.Run(name, func(t *testing.T) {
+					t.Parallel() // they wait more than they work
 					nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 						nc1, nc2 := p.make(t)
 						client, server := pair(nc1, nc2, halfClose)
@@ -116,7 +117,7 @@ func TestNetConn(t *testing.T) {
 						if !clientFirst {
 							c1, c2 = c2, c1
 						}
-						return c1, c2, func() { c1.Close(); c2.Close() }, nil
+						return c1, c2, func() { go c1.Close(); c2.Close() }, nil
 					})
 				})
 			}

@@ -93,6 +93,7 @@ func TestNetConnHandshake(t *testing.T) {
 				name = r.name + "/client as c1"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel() // they wait more than they work
 				dial, l := r.open(t)
 				nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 					client, err := dial()
@@ -105,7 +106,7 @@ func TestNetConnHandshake(t *testing.T) {
 						return nil, nil, nil, err
 					}
 					stop = func() {
-						client.Close()
+						go client.Close()
 						server.Close()
 					}
 					if clientFirst {

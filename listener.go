@@ -187,11 +187,11 @@ func (l *Listener) idleLocked() {
 // accepted live on. A second call returns net.ErrClosed in a *net.OpError.
 func (l *Listener) Close() error {
 	first, waiting := l.end(nil)
+	l.closeServer()
+	eachAtOnce(waiting, l.turnAway)
 	if !first {
 		return l.closedError("close")
 	}
-	l.closeServer()
-	eachAtOnce(waiting, l.turnAway)
 	return nil
 }
 
@@ -267,7 +267,9 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	}
 	select {
 	case <-idle:
-		return err
+		if ctx.Err() == nil {
+			return err
+		}
 	case <-ctx.Done():
 	}
 	l.mu.Lock()

@@ -33,7 +33,7 @@ func (c *Conn) skipMessage() error {
 		if err := c.skipFrame(); err != nil {
 			return err
 		}
-		if c.in.msg == 0 {
+		if c.in.msg == 0 || c.in.fresh && c.in.op != OpContinuation {
 			return nil
 		}
 		if _, err := c.nextFrame(); err != nil {

@@ -39,6 +39,10 @@ func (c *Conn) NextReader() (Header, io.Reader, error) {
 // frames before it.
 func (c *Conn) nextFrame() (Header, error) {
 	in := &c.in
+	if in.fresh {
+		in.fresh = false
+		return Header{Fin: in.fin, Opcode: in.op, Masked: !c.hs.client, MaskKey: in.key, Length: in.left}, nil
+	}
 	for {
 		for in.buf != nil && in.err == nil {
 			if in.left > 0 { // a control frame
@@ -48,6 +52,7 @@ func (c *Conn) nextFrame() (Header, error) {
 			h, used, ok := c.header(in.buf[in.r:in.w])
 			in.discard(used)
 			if ok && in.err == nil {
+				in.fresh = false
 				return h, nil
 			}
 		}
@@ -63,9 +68,10 @@ func (c *Conn) nextFrame() (Header, error) {
 // inPayload reports whether payload of a data frame is still to come.
 func (in *inbound) inPayload() bool { return in.left > 0 && !in.op.IsControl() }
 
-// skipFrame reads past the rest of the current data frame.
+// skipFrame reads past the rest of the current data frame, unless Read has
+// only come to it.
 func (c *Conn) skipFrame() error {
-	for c.in.inPayload() {
+	for c.in.inPayload() && !c.in.fresh {
 		if c.in.err != nil {
 			return c.in.err
 		}

@@ -20,6 +20,7 @@ type inbound struct {
 	key    [4]byte // masking key, rotated to the next byte of payload
 	op     Opcode  // of the current frame
 	fin    bool    // of the current frame
+	fresh  bool    // Read has come to the current frame and taken nothing of it
 	msg    Opcode  // of the current message; 0 between messages
 	hn     uint8   // bytes of a header in hdr
 	hdr    [maxHeaderSize]byte
@@ -37,7 +38,9 @@ type inbound struct {
 // p as scratch space.
 //
 // Read goes on inside a frame or message begun by NextReader or NextMessage,
-// and takes what a ReadMessage that timed out had.
+// and takes what a ReadMessage that timed out had. The message behind the last
+// byte that Read returned is the next one to NextMessage and ReadMessage, unless
+// it is empty.
 func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.beginRead(); err != nil {
 		return 0, err
@@ -130,15 +133,13 @@ func (c *Conn) read(p []byte) (int, error) {
 // end of src, with dst full, or with in.err set.
 func (c *Conn) consume(dst, src []byte) (n, used int) {
 	in := &c.in
-	for used < len(src) && in.err == nil {
+	for used < len(src) && n < len(dst) && in.err == nil {
 		switch {
 		case in.left == 0:
 			_, k, _ := c.header(src[used:])
 			used += k
 		case in.op.IsControl():
 			used += c.controlPayload(src[used:])
-		case n == len(dst):
-			return n, used
 		default:
 			k := c.payload(dst[n:], src[used:])
 			used += k
@@ -166,6 +167,7 @@ func (c *Conn) payload(dst, src []byte) int {
 		in.key = maskCopy(dst, src[:k], in.key)
 	}
 	in.left -= int64(k)
+	in.fresh = false
 	if in.msg == OpText && !in.text.valid(dst[:k]) {
 		c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
 		return k
@@ -215,6 +217,7 @@ func (c *Conn) header(src []byte) (h Header, used int, ok bool) {
 		in.msg = h.Opcode
 		in.text = utf8Checker{}
 	}
+	in.fresh = in.left > 0 && !h.Opcode.IsControl()
 	if in.left == 0 {
 		c.endFrame()
 	}

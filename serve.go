@@ -66,7 +66,8 @@ func (l *Listener) Listen(network, address string) error {
 // Serve is Listen on inner, which may be any net.Listener: one on a unix
 // socket, one that was handed over by a supervisor, or a tls.Listener, in which
 // case TLSConfig stays nil. It returns at once, and Close closes inner.
-// If inner fails for good, Accept returns why. On error inner is closed.
+// If inner fails for good, that ends the Listener, as Close does, and Accept
+// returns why. If Serve fails, inner is closed.
 func (l *Listener) Serve(inner net.Listener) error {
 	server, err := l.serve(inner)
 	if err != nil {
@@ -81,6 +82,7 @@ func (l *Listener) Serve(inner net.Listener) error {
 		err := server.Serve(inner)
 		if !errors.Is(err, http.ErrServerClosed) {
 			_, waiting := l.end(cause(err))
+			server.Close() // the other sockets
 			eachAtOnce(waiting, l.turnAway)
 		}
 	}()

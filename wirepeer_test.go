@@ -159,8 +159,8 @@ type readMethod struct {
 }
 
 var readMethods = []readMethod{
-	{"Read/1", func(c *walve.Conn) ([]byte, error) { return readAll(c, 1) }},
-	{"Read", func(c *walve.Conn) ([]byte, error) { return readAll(c, 64<<10) }},
+	{"Read/1", func(c *walve.Conn) ([]byte, error) { return readToError(c, 1) }},
+	{"Read", func(c *walve.Conn) ([]byte, error) { return readToError(c, 64<<10) }},
 	{"WriteTo", func(c *walve.Conn) ([]byte, error) {
 		var w bytes.Buffer
 		_, err := c.WriteTo(&w)
@@ -175,7 +175,7 @@ var readMethods = []readMethod{
 			if err != nil {
 				return got, err
 			}
-			b, err := readAll(r, 512)
+			b, err := readToError(r, 512)
 			if got = append(got, b...); err != io.EOF {
 				return got, err
 			}
@@ -187,7 +187,7 @@ var readMethods = []readMethod{
 			if err != nil {
 				return got, err
 			}
-			b, err := readAll(r, 512)
+			b, err := readToError(r, 512)
 			if got = append(got, b...); err != io.EOF {
 				return got, err
 			}
@@ -206,8 +206,8 @@ func readMessages(c *walve.Conn) (got []byte, err error) {
 	}
 }
 
-// readAll reads r until an error, size bytes at a time.
-func readAll(r io.Reader, size int) (got []byte, err error) {
+// readToError reads r until an error, size bytes at a time.
+func readToError(r io.Reader, size int) (got []byte, err error) {
 	p := make([]byte, size)
 	for {
 		n, err := r.Read(p)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"math"
@@ -59,6 +58,7 @@ func TestScenarios(t *testing.T) {
 
 // TestProcesses runs the program, with processes of their own.
 func TestProcesses(t *testing.T) {
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // else each process takes a second to end
 	dir := t.TempDir()
 	jsonFile, mdFile, svgDir := filepath.Join(dir, "o.json"), filepath.Join(dir, "o.md"), filepath.Join(dir, "svg")
 	var out, errs bytes.Buffer
@@ -102,7 +102,7 @@ func TestProcesses(t *testing.T) {
 	if b, err = os.ReadFile(mdFile); err != nil || !bytes.Contains(b, []byte("| walve | ")) {
 		t.Errorf("Markdown: %v\n%s", err, b)
 	}
-	for _, name := range []string{"echo.svg", "bulk.svg", "bulk-2.svg"} {
+	for _, name := range []string{"echo.svg", "bulk-32KiB.svg", "bulk-32KiB-rate.svg"} {
 		if b, err = os.ReadFile(filepath.Join(svgDir, name)); err != nil || !bytes.Contains(b, []byte("<svg")) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -115,13 +115,15 @@ func TestHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	req := request{Op: "start", Peer: "tcp", Work: Work{Kind: Upload, Role: AsServer, Size: 1}}
+	if _, err := w.call(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
 	// It waits for bytes that nobody sends.
-	if _, err := w.call(context.Background(), request{Op: "start", Peer: "tcp", Work: Work{Kind: Upload, Role: AsServer, Size: 1}}); err == nil {
-		w.timeout = time.Millisecond
-		_, err = w.call(context.Background(), request{Op: "run", N: 1})
-		if err == nil || !strings.Contains(err.Error(), "no answer within") {
-			t.Errorf("run: %v", err)
-		}
+	w.timeout = time.Millisecond
+	_, err = w.call(t.Context(), request{Op: "run", N: 1})
+	if err == nil || !strings.Contains(err.Error(), "no answer within") {
+		t.Errorf("run: %v", err)
 	}
 	if err := w.close(); err == nil {
 		t.Error("close of a process that hangs: no error")

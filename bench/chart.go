@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 )
 
@@ -29,13 +31,10 @@ func charts(results []*Result) []*chart {
 	var all []*chart
 	for _, r := range results {
 		for i, m := range r.Scenario.Metrics {
-			if !m.Ratio || i > 0 && !m.Chart {
+			if !m.Ratio || i > 0 && m.Chart == "" {
 				continue
 			}
-			name := r.Scenario.Group
-			if i > 0 {
-				name = fmt.Sprintf("%s-%d", name, i+1)
-			}
+			name := strings.TrimSuffix(r.Scenario.Group+"-"+m.Chart, "-")
 			k := slices.IndexFunc(all, func(c *chart) bool { return c.name == name })
 			if k < 0 {
 				all = append(all, &chart{name: name, title: chartTitle(r, m), more: m.More, metric: i})
@@ -49,7 +48,8 @@ func charts(results []*Result) []*chart {
 
 func chartTitle(r *Result, m Metric) string {
 	name := m.Name
-	if r.Scenario.Group == "bulk" || r.Scenario.Group == "wss-bulk" {
+	switch r.Scenario.Work.Kind {
+	case Upload, Download, Handshake: // of both roles
 		name = strings.TrimPrefix(strings.TrimPrefix(name, "server "), "client ")
 	}
 	better := "less is better"
@@ -76,6 +76,16 @@ func writeCharts(dir string, results []*Result) error {
 	return nil
 }
 
+// Sizes of the parts of a chart. Bars end at maxRatio, so that the worst do
+// not hide how the others differ; their labels tell.
+const (
+	barWidth = 13.0 // points, as the others
+	groupGap = 26.0
+	legend   = 110.0
+	fontSize = 9.0
+	maxRatio = 4.0
+)
+
 // plot draws a group of bars for each scenario, in which a peer has the same
 // place and colour throughout. Raw TCP is the line at 1.
 func (c *chart) plot() (*plot.Plot, vg.Length, error) {
@@ -87,46 +97,75 @@ func (c *chart) plot() (*plot.Plot, vg.Length, error) {
 	}
 	p := plot.New()
 	p.Title.Text = c.title
-	p.Y.Min = 0
+	p.Title.TextStyle.Font.Size = fontSize + 2
 	p.Legend.Top = true
-	p.Legend.Left = false
-	p.Add(plotter.NewGrid())
+	p.Legend.TextStyle.Font.Size = fontSize
+	p.Legend.Padding = 2
+	p.X.Tick.Label.Font.Size = fontSize
+	p.Y.Tick.Label.Font.Size = fontSize
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	p.Add(grid)
 
-	const bar = 9 // points
+	top := 1.2
 	for i, peer := range shown {
-		values := make(plotter.Values, len(c.results))
-		for k, r := range c.results {
-			if row := r.row(peer); row != nil {
-				values[k] = row.Cells[c.metric].Ratio.Median
-			}
-		}
-		b, err := plotter.NewBarChart(values, vg.Points(bar))
+		offset := vg.Points(barWidth * (float64(i) - float64(len(shown)-1)/2))
+		b, labels, err := c.bars(peer, offset)
 		if err != nil {
 			return nil, 0, err
 		}
-		b.Color = peerColor(peer)
-		b.LineStyle.Width = 0
-		b.Offset = vg.Points(bar * (float64(i) - float64(len(shown)-1)/2))
-		p.Add(b)
+		p.Add(b, labels)
 		p.Legend.Add(peer.Name, b)
+		top = max(top, slices.Max(b.Values))
 	}
 	one := plotter.NewFunction(func(float64) float64 { return 1 })
-	one.Color = color.Black
 	one.Dashes = plotutil.Dashes(1)
 	p.Add(one)
 
-	labels := make([]string, len(c.results))
+	names := make([]string, len(c.results))
 	for k, r := range c.results {
-		labels[k] = r.Scenario.Label
+		names[k] = r.Scenario.Label
 	}
-	p.NominalX(labels...)
-	group := float64(bar*len(shown)) + 24
-	width := vg.Points(group*float64(len(labels)) + 60)
-	// Room for the legend, right of the bars.
-	p.X.Max = float64(len(labels)) - 0.5 + 110/group
-	p.X.Min = -0.5
-	width += vg.Points(110)
-	return p, max(width, 16*vg.Centimeter), nil
+	p.NominalX(names...)
+	group := barWidth*float64(max(len(shown), 8)) + groupGap
+	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5+legend/group // the legend is right of the bars
+	p.Y.Min, p.Y.Max = 0, top*1.15                                // and labels above them
+	return p, max(vg.Points(group*float64(len(names))+legend+40), 14*vg.Centimeter), nil
+}
+
+// bars are those of a peer, one for each scenario, and their labels.
+func (c *chart) bars(peer *Peer, offset vg.Length) (*plotter.BarChart, *plotter.Labels, error) {
+	values := make(plotter.Values, len(c.results))
+	var at plotter.XYLabels
+	for k, r := range c.results {
+		row := r.row(peer)
+		if row == nil || row.Cells[c.metric].Ratio.N == 0 {
+			continue
+		}
+		v := row.Cells[c.metric].Ratio.Median
+		values[k] = min(v, maxRatio)
+		at.XYs = append(at.XYs, plotter.XY{X: float64(k), Y: values[k]})
+		at.Labels = append(at.Labels, fmt.Sprintf("%.2f", v))
+	}
+	b, err := plotter.NewBarChart(values, vg.Points(barWidth))
+	if err != nil {
+		return nil, nil, err
+	}
+	b.Color = peerColor(peer)
+	b.LineStyle.Width = 0
+	b.Offset = offset
+	labels, err := plotter.NewLabels(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels.Offset = vg.Point{X: offset, Y: 2}
+	for i := range labels.TextStyle {
+		style := &labels.TextStyle[i]
+		style.Font.Size = fontSize - 2
+		style.Rotation = math.Pi / 2
+		style.YAlign = text.YCenter
+	}
+	return b, labels, nil
 }
 
 func (r *Result) row(p *Peer) *Row {
@@ -147,12 +186,18 @@ func peerColor(p *Peer) color.Color {
 		}
 		return color.RGBA{R: 200, G: shade, B: shade, A: 255}
 	}
-	gray := []color.RGBA{
+	others := []color.RGBA{
 		{31, 119, 180, 255}, {255, 127, 14, 255}, {44, 160, 44, 255}, {148, 103, 189, 255}, {140, 86, 75, 255},
 		{227, 119, 194, 255}, {127, 127, 127, 255}, {188, 189, 34, 255}, {23, 190, 207, 255}, {57, 59, 121, 255},
 	}
-	others := slices.DeleteFunc(slices.Clone(peers), func(p *Peer) bool {
-		return p.Raw || strings.HasPrefix(p.Name, "walve")
-	})
-	return gray[slices.Index(others, p)%len(gray)]
+	i := 0
+	for _, q := range peers {
+		if q == p {
+			break
+		}
+		if !q.Raw && !strings.HasPrefix(q.Name, "walve") {
+			i++
+		}
+	}
+	return others[i%len(others)]
 }

@@ -9,6 +9,7 @@
 // the library; the other is a counterpart that is the same for all and as
 // cheap as can be, so that the ratio to raw TCP shows what that library costs
 // in that role. Peers take turns, and a ratio is one of the same repetition.
+// It runs on unix systems; RSS is measured on Linux.
 package main
 
 import (

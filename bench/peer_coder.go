@@ -33,7 +33,7 @@ var coderNetConnPeer = &Peer{
 	Only:   func(w Work) bool { return w.API != Messages && w.Kind != Handshake },
 	Serve: func(s *Server, ln net.Listener) error {
 		return serveCoder(s, ln, func(c *websocket.Conn) Link {
-			return Link{Stream: websocket.NetConn(context.Background(), c, websocket.MessageBinary)}
+			return Link{Stream: newCoderNetConn(c)}
 		})
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {
@@ -41,7 +41,7 @@ var coderNetConnPeer = &Peer{
 		if err != nil {
 			return Link{}, err
 		}
-		return Link{Stream: websocket.NetConn(context.Background(), conn, websocket.MessageBinary)}, nil
+		return Link{Stream: newCoderNetConn(conn)}, nil
 	},
 }
 
@@ -130,3 +130,15 @@ func (s *coderStream) Write(p []byte) (int, error) {
 }
 
 func (s *coderStream) Close() error { return s.c.CloseNow() }
+
+// coderNetConn closes as the others do.
+type coderNetConn struct {
+	net.Conn
+	c *websocket.Conn
+}
+
+func newCoderNetConn(c *websocket.Conn) *coderNetConn {
+	return &coderNetConn{websocket.NetConn(context.Background(), c, websocket.MessageBinary), c}
+}
+
+func (c *coderNetConn) Close() error { return c.c.CloseNow() }

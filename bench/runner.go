@@ -81,11 +81,11 @@ func (r *runner) scenario(ctx context.Context, s *Scenario) (*Result, error) {
 	}
 	for rep := range r.reps {
 		for _, row := range res.Rows {
-			if err := ctx.Err(); err != nil {
-				return res, err
-			}
 			fmt.Fprintf(r.progress, "%s %d/%d %s\n", s.Name, rep+1, r.reps, row.Peer.Name)
 			m, err := r.trial(ctx, s, row.Peer)
+			if ctx.Err() != nil {
+				return res, ctx.Err()
+			}
 			if err != nil {
 				row.Errors = append(row.Errors, err.Error())
 				continue

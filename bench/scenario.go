@@ -43,9 +43,9 @@ func (m *Measurement) role(w Work) Usage {
 type Metric struct {
 	Name  string // with its unit
 	Of    func(m *Measurement) float64
-	Ratio bool // to raw TCP means something
-	More  bool // is better; else less is
-	Chart bool // has a chart of its own
+	Ratio bool   // to raw TCP means something
+	More  bool   // is better; else less is
+	Chart string // the end of its chart's name; empty: none, but for the first
 }
 
 const (
@@ -64,7 +64,7 @@ type scale struct {
 func scenarios(sc scale) []*Scenario {
 	var all []*Scenario
 	add := func(s Scenario) {
-		if sc.tiny {
+		if sc.tiny && s.Warm != s.Fixed {
 			s.Warm = s.Warm/50 + 1
 		}
 		all = append(all, &s)
@@ -153,8 +153,8 @@ func pipelinedScenario(api API) Scenario {
 		Group: "pipelined", Label: calls,
 		Work: w, Warm: int64(w.Conns * w.Depth * 4),
 		Metrics: []Metric{
-			{Name: "messages/s", Ratio: true, More: true, Chart: true, Of: func(m *Measurement) float64 { return perSecond(m.N, m.Elapsed) }},
-			{Name: "server CPU µs", Ratio: true, Chart: true, Of: func(m *Measurement) float64 { return perOp(m.Server.CPU(), m.N) }},
+			{Name: "messages/s", Ratio: true, More: true, Of: func(m *Measurement) float64 { return perSecond(m.N, m.Elapsed) }},
+			{Name: "server CPU µs", Ratio: true, Chart: "cpu", Of: func(m *Measurement) float64 { return perOp(m.Server.CPU(), m.N) }},
 			{Name: "allocs", Of: func(m *Measurement) float64 { return float64(m.Server.Mallocs) / float64(m.N) }},
 		},
 	}
@@ -170,11 +170,11 @@ func bulkScenario(kind Kind, role Role, size int, tls bool) Scenario {
 	return Scenario{
 		Name:  fmt.Sprintf("%s/%s/%s/%s", group, kind, role, sizeName(size)),
 		Title: fmt.Sprintf("Bulk from %s over %s in Writes of %s, %s side", direction, scheme(tls), sizeName(size), role),
-		Group: group, Label: fmt.Sprintf("%s %s, %s", kind, sizeName(size), role),
+		Group: group + "-" + sizeName(size), Label: fmt.Sprintf("%s: %s", kind, role),
 		Work: w, Warm: 16 * mib,
 		Metrics: []Metric{
-			{Name: fmt.Sprintf("%s CPU s/GiB", role), Ratio: true, Chart: true, Of: func(m *Measurement) float64 { return perGiB(m.role(w).CPU(), m.N) }},
-			{Name: "GiB/s", Ratio: true, More: true, Chart: true, Of: gibPerSecond},
+			{Name: fmt.Sprintf("%s CPU s/GiB", role), Ratio: true, Of: func(m *Measurement) float64 { return perGiB(m.role(w).CPU(), m.N) }},
+			{Name: "GiB/s", Ratio: true, More: true, Chart: "rate", Of: gibPerSecond},
 		},
 	}
 }
@@ -232,8 +232,8 @@ func idleScenario(sc scale) Scenario {
 		Work: Work{Kind: Idle, Role: AsServer, Size: 64, Conns: 16},
 		Warm: 50, Fixed: n,
 		Metrics: []Metric{
-			{Name: "heap+stack, fresh", Ratio: true, Chart: true, Of: held(func(m *Measurement) float64 { return float64(m.Fresh.Heap + m.Fresh.Stack) })},
-			{Name: "after a message", Ratio: true, Chart: true, Of: held(func(m *Measurement) float64 { return float64(m.After.Heap + m.After.Stack) })},
+			{Name: "heap+stack, fresh", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.Fresh.Heap + m.Fresh.Stack) })},
+			{Name: "after a message", Ratio: true, Chart: "after", Of: held(func(m *Measurement) float64 { return float64(m.After.Heap + m.After.Stack) })},
 			{Name: "after an answer", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.Answered.Heap + m.Answered.Stack) })},
 			{Name: "heap", Of: held(func(m *Measurement) float64 { return float64(m.After.Heap) })},
 			{Name: "stack", Of: held(func(m *Measurement) float64 { return float64(m.After.Stack) })},

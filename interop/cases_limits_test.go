@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -29,11 +30,23 @@ var binaryPayload = sync.OnceValue(func() []byte {
 	return b
 })
 
-var kinds = []struct {
+type kind struct {
 	name    string
 	op      byte
 	payload func() []byte
-}{{"text", opText, textPayload}, {"binary", opBin, binaryPayload}}
+}
+
+var kinds = []kind{{"text", opText, textPayload}, {"binary", opBin, binaryPayload}}
+
+// message returns a payload of n bytes, whatever character is cut there.
+func (k kind) message(n int) []byte {
+	p := k.payload()[:n]
+	if k.op == opText {
+		p = bytes.ToValidUTF8(p, nil)
+		p = append(p[:len(p):len(p)], "..."[:n-len(p)]...)
+	}
+	return p
+}
 
 const mib = 1 << 20
 

@@ -10,7 +10,7 @@ import (
 // Section 6: text is UTF-8, and where it is not that shows at the first byte
 // that no valid text goes on with.
 
-const greek = "κόσμε" // with the accent as U+1F79: three bytes
+const greek = "κ\u1f79σμε" // 11 bytes
 
 func textSections() []section {
 	secs := []section{

@@ -207,8 +207,10 @@ func (m *message) take(k uint) int {
 	return int(v)
 }
 
-// endBlock goes to the next block. RFC 7692, 7.2.1: after one with BFINAL "the
-// next DEFLATE block follows the padded data".
+// endBlock goes to the next block. RFC 7692, 7.2.1: "When any DEFLATE block with
+// the "BFINAL" bit set to 1 doesn't end at a byte boundary, an endpoint MUST add
+// minimal padding bits of 0 to make it end at a byte boundary. The next DEFLATE
+// block follows the padded data if any."
 func (m *message) endBlock() {
 	m.step = stepHeader
 	if m.final {

@@ -36,6 +36,12 @@ type BuffersWriter interface {
 	WriteBuffers(bufs *net.Buffers) (int64, error)
 }
 
+// A BufferReader is a Stream of another package that can wait for input
+// without a buffer; its ReadBuffer does what the function of that name says.
+type BufferReader interface {
+	ReadBuffer() (b *Buffer, n int, err error)
+}
+
 // bufferReader is a Stream that can wait for input without a buffer.
 type bufferReader interface {
 	readBuffer() (*Buffer, int, error)
@@ -51,6 +57,9 @@ type bufferReader interface {
 func ReadBuffer(s Stream) (b *Buffer, n int, err error) {
 	if r, ok := s.(bufferReader); ok {
 		return r.readBuffer()
+	}
+	if r, ok := s.(BufferReader); ok {
+		return r.ReadBuffer()
 	}
 	b = GetBuffer()
 	n, err = s.Read(b[:])

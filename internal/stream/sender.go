@@ -161,6 +161,20 @@ func (s *sender) endLocked() {
 	}
 }
 
+// Flush waits until all that Write took is with the system, or until the write
+// deadline.
+func (s *sender) Flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.err == nil && !s.queue.empty() {
+		if isPast(s.deadline) {
+			return s.opError("write", os.ErrDeadlineExceeded)
+		}
+		s.waitLocked(s.deadline)
+	}
+	return s.err
+}
+
 func (s *sender) CloseWrite() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

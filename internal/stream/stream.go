@@ -40,3 +40,9 @@ type Stream interface {
 	LocalAddr() net.Addr
 	RemoteAddr() net.Addr
 }
+
+// A Flusher is a Stream whose Write returns before the system has the bytes.
+// Flush waits for that, up to the write deadline; Close may then still wait.
+type Flusher interface {
+	Flush() error
+}
