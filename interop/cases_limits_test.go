@@ -1,7 +1,6 @@
 package interop_test
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -38,14 +37,13 @@ type kind struct {
 
 var kinds = []kind{{"text", opText, textPayload}, {"binary", opBin, binaryPayload}}
 
-// message returns a payload of n bytes, whatever character is cut there.
+// message returns a payload of n bytes, text with no character cut.
 func (k kind) message(n int) []byte {
-	p := k.payload()[:n]
+	whole := n
 	if k.op == opText {
-		p = bytes.ToValidUTF8(p, nil)
-		p = append(p[:len(p):len(p)], "..."[:n-len(p)]...)
+		whole = n &^ 15
 	}
-	return p
+	return append(k.payload()[:whole:whole], "..............."[:n-whole]...)
 }
 
 const mib = 1 << 20

@@ -1,3 +1,28 @@
+// Package deflate compresses and inflates the messages of permessage-deflate:
+// RFC 7692, 7.2.
+//
+// What follows was measured on messages of JSON (one core, klauspost 1.20.4, in
+// us for each message, with how many times smaller it gets), and is why the
+// compressor is klauspost's at level 1, primed with the last 4 KiB:
+//
+//	                          1 KiB         16 KiB        memory
+//	no takeover
+//	  std level 1            15     2.5     84    4.2     pooled
+//	  klauspost level 1       6.2   2.5     36    4.2     pooled
+//	  klauspost stateless     6.0   2.5     35    4.2     none
+//	takeover, compressor kept
+//	  std level 1            15     3.0     84    4.4     1175 KiB per connection
+//	  klauspost level 1       5.2   3.8     33    4.6      808 KiB per connection
+//	takeover, window kept, for another connection's compressor
+//	  stateless, 8 KiB       11     3.8     38    4.5     8 KiB, and 10 KiB of garbage and 16 KiB of stack per message
+//	  stateless, 4 KiB        8.7   3.7     44    4.5     4 KiB, and 5 KiB of garbage and 16 KiB of stack per message
+//	  level 1, 32 KiB        46     3.8     77    4.6     32 KiB
+//	  level 1, 4 KiB         12     3.7     40    4.5     4 KiB
+//	  level 1, 2 KiB          9.5   3.6     37    4.5     2 KiB
+//	  level 5, 4 KiB         19     4.1     69    5.1     4 KiB
+//	  window of 4 KiB        19     4.1     68    5.0     4 KiB
+//
+// A message of 64 bytes gets longer without takeover and half as long with it.
 package deflate
 
 import (

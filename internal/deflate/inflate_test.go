@@ -3,7 +3,6 @@ package deflate_test
 import (
 	"bytes"
 	"compress/flate"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -220,20 +219,5 @@ func TestForeignStreams(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// TestRelease: a message that is given up in the middle gives back what it had.
-func TestRelease(t *testing.T) {
-	d := deflate.NewDeflater(1, 15, false)
-	payload := compress(d, jsonMessages(5000, 1)[0])
-	z := deflate.NewInflater(15, false)
-	if _, _, _, err := z.Inflate(make([]byte, 1000), payload[:500], false); err != nil {
-		t.Fatal(err)
-	}
-	z.Release()
-	z.Release()
-	if _, _, _, err := z.Inflate(make([]byte, 1000), payload[500:], true); !errors.Is(err, deflate.ErrCorrupt) {
-		t.Errorf("Inflate after Release: %v", err)
 	}
 }

@@ -60,16 +60,16 @@ func TestTurns(t *testing.T) {
 		if n, err := hog.Write(make([]byte, minWindow)); n != minWindow || err != nil {
 			t.Fatal(n, err)
 		}
-		for range streams {
-			_, st := s.open(c)
-			go st.Write(make([]byte, 1<<20))
-		}
-		synctest.Wait()
 		for left := minWindow; left > 0; {
 			if d, ok := s.next().(*http2.DataFrame); ok {
 				left -= len(d.Data())
 			}
 		}
+		for range streams {
+			_, st := s.open(c)
+			go st.Write(make([]byte, 1<<20))
+		}
+		synctest.Wait()
 		got := map[uint32]int{}
 		for range 10 * streams {
 			s.fr.WriteWindowUpdate(0, maxWriteFrame)
