@@ -50,14 +50,14 @@ func (c *Conn) close(code StatusCode, reason string) error {
 	failed := c.failed != nil
 	if !failed {
 		c.s.SetReadDeadline(longAgo)
-		if c.wireTurn.held {
+		if c.wireTurn.held() {
 			c.s.SetWriteDeadline(longAgo)
 		}
 	}
 	c.wakeLocked()
 	if !c.ended {
 		c.ended = true
-		c.control = append(c.control, newCloseFrame(code, reason))
+		c.pushLocked(newCloseFrame(code, reason))
 	}
 	c.mu.Unlock()
 	if c.hs.onClose != nil {
@@ -96,7 +96,7 @@ func (c *Conn) close(code StatusCode, reason string) error {
 func (c *Conn) finishWriting(until time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.takeLocked(&c.wireTurn, &deadline{t: until}, false) != nil {
+	if c.takeLocked(&c.wireTurn, &until, false) != nil {
 		return false
 	}
 	defer c.wireTurn.release()
@@ -115,7 +115,7 @@ func (c *Conn) finishWriting(until time.Time) bool {
 // connection and could take from the peer what was written last.
 func (c *Conn) drain(until time.Time) {
 	c.mu.Lock()
-	err := c.takeLocked(&c.readTurn, &deadline{t: until}, false)
+	err := c.takeLocked(&c.readTurn, &until, false)
 	c.mu.Unlock()
 	if err != nil {
 		return
@@ -183,7 +183,7 @@ func (c *Conn) CloseWrite() error {
 	if !c.ended {
 		c.ended = true
 		c.rareLocked().writeErr = c.opError("write", net.ErrClosed)
-		c.control = append(c.control, newCloseFrame(StatusNormalClosure, ""))
+		c.pushLocked(newCloseFrame(StatusNormalClosure, ""))
 	}
 	c.mu.Unlock()
 	if err := c.flush(); err != nil && !isTimeout(err) {

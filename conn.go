@@ -57,24 +57,23 @@ type Conn struct {
 	readTurn   turn       // held by the one who reads
 	msgTurn    turn       // held by the one who writes a message or, by NextWriter, a frame
 	wireTurn   turn       // held by the one who writes to the stream: a user's call or flush
-	readBy     deadline
-	writeBy    deadline
-	closed     bool           // Close was called
-	ended      bool           // a Close frame was queued, or can no longer be: nothing may be written
-	applied    bool           // the stream's write deadline is writeBy
-	timed      bool           // the stream has a write deadline
-	userWrite  bool           // wireTurn is held by a user's call, whom writeBy governs
-	flushing   bool           // the goroutine that sends what is left over is there
-	framing    bool           // NextWriter's writer is open
-	broken     bool           // the peer broke the protocol
-	peerDone   bool           // the peer's Close frame was read
-	deaf       bool           // nothing will be read any more, readErr says why
-	halfClosed bool           // reads return io.EOF, hearControl reads
-	reads      uint8          // counts reads, for the keep-alive timer
-	seen       uint8          // reads when it sent its Ping
-	idle       uint8          // its half intervals without anything read
-	control    []controlFrame // to be sent, behind gathered
-	gathered   *gathering     // messages to be sent together
+	readBy     time.Time
+	writeBy    time.Time
+	closed     bool   // Close was called
+	ended      bool   // a Close frame was queued, or can no longer be: nothing may be written
+	applied    bool   // the stream's write deadline is writeBy
+	timed      bool   // the stream has a write deadline
+	userWrite  bool   // wireTurn is held by a user's call, whom writeBy governs
+	flushing   bool   // the goroutine that sends what is left over is there
+	framing    bool   // NextWriter's writer is open
+	broken     bool   // the peer broke the protocol
+	peerDone   bool   // the peer's Close frame was read
+	deaf       bool   // nothing will be read any more, readErr says why
+	halfClosed bool   // reads return io.EOF, hearControl reads
+	reads      uint8  // counts reads, for the keep-alive timer
+	seen       uint8  // reads when it sent its Ping
+	idle       uint8  // its half intervals without anything read
+	queued     *queue // waits for whoever writes next; nil: nothing
 	timer      *time.Timer
 	*rare
 }
@@ -85,8 +84,10 @@ type rare struct {
 	writeErr error // *net.OpError that ended this side's writing
 	readErr  error // why the Conn is deaf
 
-	done   chan struct{} // closed when the Conn is, or fails; made by doneLocked
-	status StatusCode    // of the peer's Close frame
+	done    chan struct{} // closed when the Conn is, or fails; made by doneLocked
+	changed chan struct{} // closed when a deadline is set; nil while nobody waits
+
+	status StatusCode // of the peer's Close frame
 	reason string
 	pings  []*ping
 	lastID uint64
@@ -208,7 +209,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	if err := c.overLocked(); err != nil {
 		return c.opError("set", err)
 	}
-	c.readBy.set(t)
+	c.readBy = t
+	c.deadlineLocked()
 	if c.halfClosed {
 		return nil // hearControl knows no deadline
 	}
@@ -226,7 +228,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if err := c.overLocked(); err != nil {
 		return c.opError("set", err)
 	}
-	c.writeBy.set(t)
+	c.writeBy = t
+	c.deadlineLocked()
 	c.applied = false
 	if !c.userWrite {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -139,7 +140,7 @@ func (c *Conn) pushCloseLocked(code StatusCode, reason string, err error) {
 	if c.writeErr == nil {
 		c.rareLocked().writeErr = c.opError("write", err)
 	}
-	c.control = append(c.control, newCloseFrame(code, reason))
+	c.pushLocked(newCloseFrame(code, reason))
 	c.wakeFlushLocked()
 }
 
@@ -151,28 +152,27 @@ func (c *Conn) pushControlLocked(f controlFrame) {
 		// a foreign peer has no use for anything.
 		return
 	}
-	if len(c.control) >= maxControl && f.op == OpPong {
+	c.pushLocked(f)
+	c.wakeFlushLocked()
+}
+
+func (c *Conn) pushLocked(f controlFrame) {
+	q := c.queueLocked()
+	if len(q.control) >= maxControl && f.op == OpPong {
 		// RFC 6455, 5.5.3: "If an endpoint receives a Ping frame and has not
 		// yet sent Pong frame(s) in response to previous Ping frame(s), the
 		// endpoint MAY elect to send a Pong frame for only the most recently
 		// processed Ping frame."
-		kept := c.control[:0]
-		for _, g := range c.control {
-			if g.op != OpPong {
-				kept = append(kept, g)
-			}
-		}
-		c.control = kept
+		q.control = slices.DeleteFunc(q.control, func(g controlFrame) bool { return g.op == OpPong })
 	}
-	c.control = append(c.control, f)
-	c.wakeFlushLocked()
+	q.control = append(q.control, f)
 }
 
 // wakeFlushLocked sees to it that what is queued leaves: with the one who
 // writes at its next frame boundary, else with a goroutine that ends when
 // there is nothing left.
 func (c *Conn) wakeFlushLocked() {
-	if !c.wireTurn.held && !c.flushing && !c.closed && c.failed == nil {
+	if !c.wireTurn.held() && !c.flushing && !c.closed && c.failed == nil {
 		c.flushing = true
 		go c.flushLeft()
 	}
@@ -271,7 +271,7 @@ func (c *Conn) endPing(payload []byte) {
 // answered, or takes this side for dead. It ends with the stream.
 func (c *Conn) hearControl() {
 	c.mu.Lock()
-	if c.takeLocked(&c.readTurn, &deadline{}, true) != nil {
+	if c.takeLocked(&c.readTurn, &never, true) != nil {
 		c.mu.Unlock()
 		return
 	}

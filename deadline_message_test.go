@@ -355,3 +355,49 @@ func TestRule2WriteDeadlineAfterEveryByte(t *testing.T) {
 		checkOpError(t, "reader", reader(), net.ErrClosed)
 	})
 }
+
+// TestRule2GatheredMessagesAtEveryByte answers messages that came in together,
+// whose answers leave together, cut behind every byte, and then writes or closes
+// in another way: all answers come first, each once.
+func TestRule2GatheredMessagesAtEveryByte(t *testing.T) {
+	in := []scriptFrame{{text, true, "one"}, {bin, true, ""}, {ping, true, "p"}, {text, true, "three"}, {bin, true, filler(150)}, {text, true, "five"}}
+	want := slices.DeleteFunc(slices.Clone(in), func(f scriptFrame) bool { return f.op == ping })
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		total := len(newScript(cfg.Client, want...).wire)
+		for k := range total + 10 {
+			for _, name := range []string{"Write", "ReadFrom", "WriteMessage", "NextWriter known", "CloseWrite", "Close"} {
+				c, own, peer := memConn(cfg)
+				peer.Write(newScript(!cfg.Client, in...).wire)
+				own.SetWriteLimit(int64(k))
+				for range want {
+					op, p, err := c.ReadMessage()
+					if err != nil {
+						t.Fatal(err)
+					}
+					c.SetWriteDeadline(soon())
+					for err = c.WriteMessage(op, p); err != nil; err = c.WriteMessage(op, p) {
+						checkTimeout(t, "WriteMessage", err)
+						own.SetWriteLimit(-1)
+						c.SetWriteDeadline(time.Time{})
+					}
+				}
+				own.SetWriteLimit(-1)
+				c.SetWriteDeadline(time.Time{})
+				call, all := c.Close, want[:len(want):len(want)]
+				if name != "Close" {
+					call = writes(c)[name]
+				}
+				if err := call(); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				c.Close()
+				if !strings.HasPrefix(name, "Close") {
+					all = append(all, scriptFrame{bin, true, "x"})
+				}
+				got := slices.DeleteFunc(decode(t, take(t, own, peer), cfg.Client), func(f scriptFrame) bool { return f.op == pong })
+				checkFrames(t, name, got, append(all, closeFrame(1000, ""))...)
+				peer.Close()
+			}
+		}
+	})
+}

@@ -19,7 +19,7 @@ const dialTimeout = 45 * time.Second
 
 // A Dialer makes Conns to WebSocket servers. The zero value is ready. Its
 // fields must not change while it is in use; its methods may then be called
-// concurrently.
+// concurrently. A Dialer must not be copied after first use.
 //
 // URLs have the schemes ws and wss, or http and https for the same, or ws+unix
 // and wss+unix for a server on a unix socket: the path of the socket, a colon
@@ -53,7 +53,7 @@ type Dialer struct {
 
 	// TLSConfig is for wss and for https proxies. Nil means a zero tls.Config.
 	// ServerName is set from the URL if it is empty, and always for a
-	// proxy. HTTP/1.1 is the only protocol offered for ALPN.
+	// proxy. The protocols offered for ALPN are as HTTP2 says.
 	TLSConfig *tls.Config
 
 	// Header goes into the request. Host is sent in place of the URL's;
@@ -82,6 +82,19 @@ type Dialer struct {
 	// KeepAlive is how long a connection is idle before a Ping asks whether
 	// the peer is still there. 0 means 30 s, less than 0 never.
 	KeepAlive time.Duration
+
+	// HTTP2 says when HTTP/2 is used, and the Conns to a server share a
+	// connection: see the constants. The default is never. A connection is the
+	// Dialer's own and closes 30 s after its last Conn. Handshake is always
+	// HTTP/1.1.
+	HTTP2 HTTP2Mode
+
+	// HTTP2Window is how many bytes a server may send on a Conn over HTTP/2
+	// before they are read, which is also what an unread Conn may hold: to use
+	// a link, its bandwidth times its round trip time. 0 or less means 4 MiB.
+	HTTP2Window int
+
+	shared shared
 }
 
 // Dial connects to the WebSocket server at url, with a zero Dialer.
@@ -110,7 +123,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	return c, nil
 }
 
-// DialURL connects to the WebSocket server at url.
+// DialURL connects to the WebSocket server at url, or opens a stream on a
+// connection to it that is there: see the field HTTP2.
 func (d *Dialer) DialURL(ctx context.Context, url string) (*Conn, error) {
 	t, err := parseTarget(url)
 	if err != nil {
@@ -122,6 +136,13 @@ func (d *Dialer) DialURL(ctx context.Context, url string) (*Conn, error) {
 	}
 	ctx, cancel := withDialTimeout(ctx)
 	defer cancel()
+	if d.wantsHTTP2(t) {
+		return d.dialHTTP2(ctx, t, req)
+	}
+	return d.dialHTTP1(ctx, t, req)
+}
+
+func (d *Dialer) dialHTTP1(ctx context.Context, t *target, req *request) (*Conn, error) {
 	conn, err := d.connect(ctx, t, req.Request)
 	if err != nil {
 		return nil, err

@@ -126,7 +126,7 @@ func TestDialRefusesToSend(t *testing.T) {
 	const good = "ws://example.com/"
 	for _, tt := range []struct {
 		url    string
-		dialer walve.Dialer
+		dialer *walve.Dialer
 	}{
 		{url: ""},
 		{url: "example.com"},

@@ -32,6 +32,6 @@ func NewTestConn(nc net.Conn, cfg TestConfig) *Conn {
 
 const (
 	MaxControl = maxControl
-	PieceSize  = pieceSize
+	PieceSize  = largeUnit
 	MaxWritev  = maxWritev
 )

@@ -2,8 +2,6 @@ package walve
 
 import (
 	"time"
-
-	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // flush sends what must leave before the next frame: the rest of one that was
@@ -11,36 +9,36 @@ import (
 // What an error leaves stays where it is; the error is the stream's.
 func (c *Conn) flush() error {
 	o := &c.out
-	for len(o.pending) > 0 || c.takeQueued() {
-		n, err := c.s.Write(o.pending)
-		o.pending = o.pending[n:]
-		if err != nil && len(o.pending) > 0 {
+	for o.unit != nil || c.takeQueued() {
+		n, err := c.s.Write(o.unit.rest())
+		o.unit.r += n
+		if err != nil && o.unit.r < o.unit.w {
 			return err
 		}
+		o.unit.free()
+		o.unit = nil
 	}
-	o.drop()
 	if o.closed {
 		c.endStream()
 	}
 	return nil
 }
 
-// keep puts b behind what is pending, which may lie in memory of another size.
+// keep puts b behind what must leave before anything else.
 func (o *outbound) keep(b []byte) {
-	o.pending = append(o.pending[:len(o.pending):len(o.pending)], b...)
-}
-
-// drop lets go of what was pending.
-func (o *outbound) drop() {
-	o.pending = nil
-	if o.owner != nil {
-		stream.PutLarge(o.owner)
-		o.owner = nil
+	u := o.unit
+	if u == nil || u.room() < len(b) {
+		var left []byte
+		if u != nil {
+			left = u.rest()
+		}
+		o.unit = newUnit(len(left) + len(b))
+		o.unit.append(left)
+		if u != nil {
+			u.free()
+		}
 	}
-	if o.gathered != nil {
-		gatherings.Put(o.gathered)
-		o.gathered = nil
-	}
+	o.unit.append(b)
 }
 
 // ready flushes on behalf of a user's call that is about to write a frame.
@@ -56,49 +54,42 @@ func (c *Conn) ready() error {
 	return nil
 }
 
-// takeQueued moves gathered messages and control frames to pending, at a frame
+// takeQueued moves gathered messages and control frames to unit, at a frame
 // boundary.
 func (c *Conn) takeQueued() bool {
 	if c.out.left > 0 {
 		return false
 	}
 	c.mu.Lock()
-	frames, g := c.control, c.gathered
-	c.control, c.gathered = nil, nil
+	q := c.queued
+	c.queued = nil
 	c.mu.Unlock()
-	if len(frames) == 0 && g == nil {
+	if q == nil {
 		return false
 	}
-	c.out.drop()
-	if g != nil {
-		c.out.pending, c.out.gathered = g.b[:g.n:g.n], g
-	}
-	for i := range frames {
-		c.appendControl(&frames[i])
+	c.out.unit = q.gathered
+	for i := range q.control {
+		c.keepControl(&q.control[i])
 	}
 	return true
 }
 
 // queuedLocked reports whether there is something for takeQueued, now.
-func (c *Conn) queuedLocked() bool {
-	return c.out.left == 0 && (len(c.control) > 0 || c.gathered != nil)
-}
+func (c *Conn) queuedLocked() bool { return c.out.left == 0 && c.queued != nil }
 
-func (c *Conn) appendControl(f *controlFrame) {
+func (c *Conn) keepControl(f *controlFrame) {
 	h := Header{Fin: true, Opcode: f.op, Length: int64(f.n), Masked: c.hs.client}
-	if h.Masked {
-		h.MaskKey = newMaskKey()
-	}
 	if f.op == OpClose {
 		c.out.closed = true
 	}
-	b, _ := h.AppendBinary(c.out.pending) // h is ours
-	b = append(b, f.payload()...)
+	var frame [maxHeaderSize + maxControlPayload]byte
+	b := frame[:0]
 	if h.Masked {
-		p := b[len(b)-int(f.n):]
-		maskCopy(p, p, h.MaskKey)
+		h.MaskKey = newMaskKey()
+		maskCopy(f.p[:], f.payload(), h.MaskKey)
 	}
-	c.out.pending = b
+	b, _ = h.AppendBinary(b) // h is ours
+	c.out.keep(append(b, f.payload()...))
 }
 
 // finDueLocked reports whether the stream's write side is to be ended: the
@@ -125,7 +116,7 @@ func (c *Conn) flushLeft() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() { c.flushing = false }()
-	if c.takeLocked(&c.wireTurn, &deadline{}, true) != nil {
+	if c.takeLocked(&c.wireTurn, &never, true) != nil {
 		return
 	}
 	for c.overLocked() == nil {
@@ -148,8 +139,8 @@ func (c *Conn) applyLocked() error {
 	if c.applied {
 		return nil
 	}
-	c.applied, c.timed = true, !c.writeBy.t.IsZero()
-	return c.s.SetWriteDeadline(c.writeBy.t)
+	c.applied, c.timed = true, !c.writeBy.IsZero()
+	return c.s.SetWriteDeadline(c.writeBy)
 }
 
 // liftLocked takes it off the stream again.

@@ -1,7 +1,5 @@
 package walve
 
-import "sync"
-
 const (
 	// gatherSize bounds the messages that leave together.
 	gatherSize = 16 << 10
@@ -9,14 +7,19 @@ const (
 	maxGathered = 2 << 10
 )
 
-// A gathering is whole messages, framed, that leave together. Like the control
-// frames it waits under Conn.mu for whoever writes next, and counts as written.
-type gathering struct {
-	n int
-	b [gatherSize]byte
+// A queue is what waits under Conn.mu for whoever writes next: whole messages
+// that leave together, which count as written, and control frames behind them.
+type queue struct {
+	gathered *unit
+	control  []controlFrame
 }
 
-var gatherings = sync.Pool{New: func() any { return new(gathering) }}
+func (c *Conn) queueLocked() *queue {
+	if c.queued == nil {
+		c.queued = new(queue)
+	}
+	return c.queued
+}
 
 // gather takes a small message in while messages that came in together are
 // still unread: their answers then leave in one write. It reports false if the
@@ -31,18 +34,22 @@ func (c *Conn) gather(op Opcode, p []byte) (bool, error) {
 		return true, err
 	}
 	defer c.msgTurn.release()
-	g := c.gathered
-	if c.out.msg != msgNone || g != nil && g.n+maxHeaderSize+len(p) > gatherSize {
+	if c.out.msg != msgNone {
 		return false, nil
 	}
-	if g == nil {
-		g = gatherings.Get().(*gathering)
-		g.n = 0
-		c.gathered = g
+	q := c.queueLocked()
+	if q.gathered == nil {
+		q.gathered = newUnit(gatherSize)
 	}
-	h := c.nextHeader(op, true, len(p))
-	hdr, _ := h.AppendBinary(g.b[:g.n]) // h is ours
-	g.n = len(c.appendUnit(hdr, nil, h.MaskKey, p))
+	u := q.gathered
+	if u.w+maxHeaderSize+len(p) > gatherSize {
+		return false, nil
+	}
+	h := c.nextHeader(op, true, int64(len(p)))
+	var b [maxHeaderSize]byte
+	hdr, _ := h.AppendBinary(b[:0]) // h is ours
+	u.append(hdr)
+	c.appendPayload(u, p, h.MaskKey)
 	c.wakeFlushLocked()
 	return true, nil
 }

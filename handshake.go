@@ -136,7 +136,7 @@ func checkRequest(r *http.Request) (key string, refused *HandshakeError) {
 // 4.2.1, items 3 and 4. RFC 9110, 7.8: "A server MUST ignore an Upgrade header
 // field that is received in an HTTP/1.0 request."
 func asksForUpgrade(r *http.Request) bool {
-	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
+	return isExtendedConnect(r) || r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
 		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }
 
@@ -254,6 +254,11 @@ func checkResponse(resp *http.Response, accept string, subprotocols []string, of
 	if wrong != "" {
 		return "", agreed, wrong
 	}
+	return checkAgreed(h, subprotocols, offers)
+}
+
+// checkAgreed is the part of checkResponse that is the same over HTTP/2.
+func checkAgreed(h http.Header, subprotocols []string, offers []extension) (subprotocol string, agreed extensions, wrong string) {
 	// "If the response includes a |Sec-WebSocket-Protocol| header field and
 	// [it] indicates the use of a subprotocol that was not present in the
 	// client's handshake, the client MUST _Fail the WebSocket Connection_."

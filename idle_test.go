@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,24 +29,42 @@ func idleClients(s string) int {
 	var n int
 	fmt.Sscan(s, &addr, &n, &request)
 	conns := make([]net.Conn, n)
-	for i := range conns {
-		c, err := net.Dial("tcp", addr)
-		if err == nil && request == "upgrade" {
-			if _, err = io.WriteString(c, upgradeRequest()); err == nil {
-				_, err = http.ReadResponse(bufio.NewReader(c), nil)
+	var dials sync.WaitGroup
+	const workers = 8
+	for w := range workers {
+		dials.Go(func() {
+			for i := w; i < n; i += workers {
+				c, err := idleClient(addr, request)
+				if err != nil {
+					fmt.Println(err)
+					os.Exit(1)
+				}
+				conns[i] = c
 			}
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		c.(*net.TCPConn).SetLinger(0) // leaves no TIME_WAIT behind
-		conns[i] = c
+		})
 	}
+	dials.Wait()
 	fmt.Println("connected")
 	io.Copy(io.Discard, os.Stdin)
 	runtime.KeepAlive(conns)
 	return 0
+}
+
+func idleClient(addr, request string) (net.Conn, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c.(*net.TCPConn).SetLinger(0) // leaves no TIME_WAIT behind
+	if request == "upgrade" {
+		if _, err := io.WriteString(c, upgradeRequest()); err != nil {
+			return nil, err
+		}
+		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // TestIdleMemory: an idle server Conn, with KeepAlive at its default and one
@@ -55,6 +74,16 @@ func TestIdleMemory(t *testing.T) {
 		t.Skip("10,000 connections, and their exact memory")
 	}
 	const n, limit = 10000, 1.4
+	// The runtime keeps what it has once needed per goroutine: let that not be
+	// charged to whoever is measured first.
+	var begun, held sync.WaitGroup
+	held.Add(1)
+	for range n {
+		begun.Add(1)
+		go func() { begun.Done(); held.Wait() }()
+	}
+	begun.Wait()
+	held.Done()
 	raw := idleCost(t, n, "none", func(ln net.Listener, idle func(net.Conn)) func() {
 		go acceptAll(ln, idle)
 		return func() { ln.Close() }
@@ -102,7 +131,6 @@ func idleCost(t *testing.T, n int, request string, serve func(ln net.Listener, i
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", idleClientsEnv, ln.Addr(), n, request))
-	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +158,11 @@ func idleCost(t *testing.T, n int, request string, serve func(ln net.Listener, i
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if strings.TrimSpace(line) != "connected" {
+	if strings.Contains(line, syscall.EMFILE.Error()) {
+		stop()
+		t.Skip(line)
+	}
+	if line != "connected\n" {
 		t.Errorf("clients: %q, %v", line, err)
 	}
 	// The servers' goroutines of the handshakes end; the last readers begin.

@@ -29,7 +29,7 @@ func (c *Conn) keepAlive() {
 	if c.active.Swap(false) {
 		c.idle = 0
 	}
-	waiting, same := c.readTurn.held, c.reads == c.seen
+	waiting, same := c.readTurn.held(), c.reads == c.seen
 	switch {
 	case c.idle < pingAfter:
 	case c.idle == pingAfter || c.idle >= failAfter && !waiting:
@@ -37,7 +37,7 @@ func (c *Conn) keepAlive() {
 		// answered: ask again, for the sake of proxies on the way.
 		c.idle = pingAfter
 		c.seen = c.reads
-		if len(c.control) == 0 {
+		if c.queued == nil {
 			c.pushControlLocked(newControlFrame(OpPing, nil))
 		}
 	case c.idle > failAfter || c.idle == failAfter && same:

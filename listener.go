@@ -32,7 +32,8 @@ type Listener struct {
 	Fallback http.Handler
 
 	// TLSConfig is for the sockets of Listen and Serve; nil: they are plain.
-	// HTTP/1.1 is the only protocol offered for ALPN.
+	// HTTP/1.1 is the only protocol offered for ALPN, or h2 as well in a
+	// program that imports package enable.
 	TLSConfig *tls.Config
 
 	mu        sync.Mutex
@@ -42,6 +43,7 @@ type Listener struct {
 	err       error              // why, if it was not Close or Shutdown
 	taken     int                // of the backlog: being upgraded or in queue
 	upgrading int                // of taken: in ServeHTTP
+	pumping   int                // in ServeHTTP, over HTTP/2
 	conns     map[*Conn]struct{} // in queue, or accepted and not closed by the user
 	idle      chan struct{}      // closed when upgrading and conns get to nothing; made by Shutdown
 	onClose   func(*Conn)        // forget, as a value made once
@@ -104,8 +106,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// ServeHTTP upgrades r and queues the connection for Accept. It returns at
-// once; the connection lives on.
+// ServeHTTP upgrades r and queues the connection for Accept. On HTTP/1.1 it
+// returns at once, and the connection lives on; on HTTP/2 (RFC 8441; see package
+// enable) it returns when the connection was closed and the closing handshake
+// is over.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l.Fallback != nil && !asksForUpgrade(r) {
 		l.Fallback.ServeHTTP(w, r)
@@ -115,11 +119,20 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(w, r, refused)
 		return
 	}
-	var c *Conn
+	if isExtendedConnect(r) {
+		l.pumpConn(w, r)
+		return
+	}
+	l.accept(w, r)
+}
+
+// accept upgrades r and uses the place that reserve has taken.
+func (l *Listener) accept(w http.ResponseWriter, r *http.Request) (c *Conn) {
 	// Also if CheckOrigin panics, which net/http survives, the place in the
 	// backlog is given back.
 	defer func() { l.enqueue(c) }()
 	c, _ = l.Upgrader.upgrade(w, r, &handshake{request: r, onClose: l.onClose})
+	return c
 }
 
 // reserve takes a place in the backlog, or says why there is none.
@@ -223,7 +236,7 @@ func (l *Listener) closeServer() {
 	server := l.server
 	l.mu.Unlock()
 	if server != nil {
-		server.Close()
+		l.stopServer(server)
 		l.serving.Wait()
 	}
 }

@@ -172,28 +172,11 @@ func (c *Conn) WriteMessage(op Opcode, p []byte) error {
 	if err := c.beginFrames(op); err != nil {
 		return err
 	}
-	for first := true; ; first = false {
-		err := c.ready()
-		chunk := c.chunk(p)
-		fin := len(chunk) == len(p)
-		var sent bool
-		if err == nil {
-			sent, err = c.writeFrame(c.nextHeader(op, fin, len(chunk)), chunk, false)
-		}
-		if sent {
-			c.out.noteFrame(fin)
-			p = p[len(chunk):]
-		}
-		if sent && fin {
-			return nil
-		}
-		if err != nil {
-			if isTimeout(err) && (sent || !first) {
-				c.failWrite()
-			}
-			return err
-		}
+	n, err := c.writeFrames(op, p, msgFrames)
+	if isTimeout(err) && n > 0 {
+		c.failWrite()
 	}
+	return err
 }
 
 // failWrite ends this side's writing: a deadline has cut a message whose rest

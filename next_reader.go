@@ -81,7 +81,8 @@ func (c *Conn) skipFrame() error {
 			}
 		}
 		rest := c.in.buf[c.in.r:c.in.w]
-		c.in.discard(c.payload(rest, rest))
+		_, used := c.payload(rest, rest)
+		c.in.discard(used)
 	}
 	return nil
 }
@@ -95,9 +96,9 @@ func (c *Conn) framePayload(p []byte) (int, error) {
 			return 0, in.err
 		}
 		if in.buf != nil {
-			n := c.payload(p, in.buf[in.r:in.w])
-			in.discard(n)
-			if in.err == nil {
+			n, used := c.payload(p, in.buf[in.r:in.w])
+			in.discard(used)
+			if n > 0 {
 				return n, nil
 			}
 			continue
@@ -112,7 +113,7 @@ func (c *Conn) framePayload(p []byte) (int, error) {
 		n, err := c.s.Read(direct)
 		if n > 0 {
 			c.noteActive()
-			if c.payload(direct, direct[:n]); in.err == nil {
+			if n, _ = c.payload(direct, direct[:n]); n > 0 {
 				return n, nil
 			}
 			continue

@@ -3,8 +3,6 @@ package walve
 import (
 	"errors"
 	"io"
-
-	"github.com/bodokaiser/walve/internal/stream"
 )
 
 var (
@@ -81,7 +79,7 @@ func (c *Conn) endMessage() error {
 		return err
 	}
 	h := c.nextHeader(OpContinuation, true, 0)
-	sent, err := c.writeFrame(h, nil, false)
+	sent, err := c.writeFrame(h, nil)
 	if sent {
 		c.out.msg = msgNone
 		return nil
@@ -98,7 +96,7 @@ type frameWriter struct {
 	left   int64   // payload still to come, if the length is known
 	key    [4]byte // masks the next byte of it
 	closed bool
-	buf    *stream.Large // gathers a fragment of n bytes behind room for its header
+	buf    *unit // gathers a fragment of n bytes, see fillRoom
 	n      int
 }
 
@@ -141,13 +139,12 @@ func (w *frameWriter) stream(p []byte) (int, error) {
 	var b [maxHeaderSize]byte
 	var hdr []byte
 	if !w.begun {
-		h := c.nextHeader(w.h.Opcode, w.h.Fin, 0)
-		h.Length = w.h.Length
+		h := c.nextHeader(w.h.Opcode, w.h.Fin, w.h.Length)
 		hdr, _ = h.AppendBinary(b[:0])
 		w.key = h.MaskKey
 	}
 	p = c.chunk(p)
-	sent, err := c.writeUnit(hdr, w.key, p, false)
+	sent, err := c.writeUnit(hdr, w.key, p)
 	if !sent {
 		return 0, err
 	}
@@ -164,9 +161,9 @@ func (w *frameWriter) stream(p []byte) (int, error) {
 func (w *frameWriter) gather(p []byte) (n int, err error) {
 	for {
 		if w.buf == nil {
-			w.buf = stream.GetLarge()
+			w.buf = newUnit(largeUnit)
 		}
-		k := copy(w.buf[maxHeaderSize+w.n:], p[n:])
+		k := copy(w.buf.fillRoom()[w.n:], p[n:])
 		w.n += k
 		n += k
 		if n == len(p) {
@@ -190,11 +187,11 @@ func (w *frameWriter) send(fin bool) error {
 		return err
 	}
 	if w.buf == nil {
-		w.buf = stream.GetLarge()
+		w.buf = newUnit(maxHeaderSize)
 	}
-	b, n := w.buf, w.n
+	u, n := w.buf, w.n
 	w.buf, w.n = nil, 0
-	if err := c.writeFilled(b, n, w.h.Opcode, fin); !isTimeout(err) {
+	if err := c.writeFilled(u, n, w.h.Opcode, fin); !isTimeout(err) {
 		return err
 	}
 	return nil // kept

@@ -25,11 +25,11 @@ type inbound struct {
 	hn     uint8   // bytes of a header in hdr
 	hdr    [maxHeaderSize]byte
 	text   utf8Checker
-	ctl    *controlFrame  // the control frame that is coming in
 	buf    *stream.Buffer // bytes read and not yet looked at: buf[r:w]; nil when there are none
 	r, w   uint16
-	behind []byte   // what came behind the handshake and did not fit into buf
-	whole  *partial // what ReadMessage has of the message a deadline cut
+	ctl    *controlFrame // the control frame that is coming in
+	behind *[]byte       // what came behind the handshake and did not fit into buf
+	whole  *partial      // what ReadMessage has of the message a deadline cut
 }
 
 // Read reads the next bytes of the stream that the payloads of the peer's data
@@ -141,18 +141,18 @@ func (c *Conn) consume(dst, src []byte) (n, used int) {
 		case in.op.IsControl():
 			used += c.controlPayload(src[used:])
 		default:
-			k := c.payload(dst[n:], src[used:])
+			given, k := c.payload(dst[n:], src[used:])
+			n += given
 			used += k
-			if in.err == nil {
-				n += k
-			}
 		}
 	}
 	return n, used
 }
 
-// payload moves payload of the current data frame from src to dst, unmasked.
-func (c *Conn) payload(dst, src []byte) int {
+// payload moves payload of the current data frame from src to dst, unmasked. It
+// returns how many bytes are in dst and how many it has used: fewer are given
+// only if the text went wrong there.
+func (c *Conn) payload(dst, src []byte) (given, used int) {
 	in := &c.in
 	k := len(src)
 	if k > len(dst) {
@@ -168,14 +168,17 @@ func (c *Conn) payload(dst, src []byte) int {
 	}
 	in.left -= int64(k)
 	in.fresh = false
-	if in.msg == OpText && !in.text.valid(dst[:k]) {
-		c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
-		return k
+	if in.msg == OpText {
+		before := in.text
+		if !in.text.valid(dst[:k]) {
+			c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
+			return before.prefix(dst[:k]), k
+		}
 	}
 	if in.left == 0 {
 		c.endFrame()
 	}
-	return k
+	return k, k
 }
 
 // header takes a frame's header from src, going on in one that an earlier read
@@ -242,8 +245,8 @@ func (c *Conn) endFrame() {
 // nothing has.
 func (c *Conn) fill() error {
 	in := &c.in
-	if len(in.behind) > 0 {
-		in.stash(in.behind)
+	if in.behind != nil {
+		in.stash(*in.behind)
 		return nil
 	}
 	c.noteMore(false)
@@ -268,7 +271,8 @@ func (in *inbound) stash(b []byte) {
 	n := copy(in.buf[:], b)
 	in.r, in.w = 0, uint16(n)
 	if n < len(b) {
-		in.behind = append([]byte(nil), b[n:]...)
+		rest := append([]byte(nil), b[n:]...)
+		in.behind = &rest
 	}
 }
 

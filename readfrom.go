@@ -3,8 +3,6 @@ package walve
 import (
 	"io"
 	"os"
-
-	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // ReadFrom writes what it reads from r until io.EOF, each chunk as one binary
@@ -24,10 +22,10 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 		if err := c.writeExpired(); err != nil {
 			return total, err
 		}
-		b := stream.GetLarge()
-		n, rerr := r.Read(b[maxHeaderSize:])
+		u := newUnit(largeUnit)
+		n, rerr := r.Read(u.fillRoom())
 		if n > 0 {
-			err := c.writeChunk(b, n)
+			err := c.writeChunk(u, n)
 			if err == nil || isTimeout(err) {
 				total += int64(n)
 			}
@@ -35,7 +33,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 				return total, err
 			}
 		} else {
-			stream.PutLarge(b)
+			u.free()
 		}
 		if rerr == io.EOF {
 			return total, nil
@@ -54,27 +52,26 @@ func (c *Conn) writeExpired() error {
 	if err := c.unwritableLocked(); err != nil {
 		return err
 	}
-	if c.writeBy.passed() {
+	if passed(c.writeBy) {
 		return c.opError("write", os.ErrDeadlineExceeded)
 	}
 	return nil
 }
 
-// writeChunk writes the n bytes that ReadFrom has gathered in b, and takes b
+// writeChunk writes the n bytes that ReadFrom has gathered in u, and takes u
 // over. They cannot go back to where they came from: after a timeout they are
 // in line.
-func (c *Conn) writeChunk(b *stream.Large, n int) error {
+func (c *Conn) writeChunk(u *unit, n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.takeForWriteLocked(&c.msgTurn)
 	if isTimeout(err) {
 		// In line behind those who wait, before what this caller writes next.
 		var w *waiter
-		if c.msgTurn.held {
+		if !c.msgTurn.take() {
 			w = c.msgTurn.enqueue()
 		}
-		c.msgTurn.held = true
-		go c.writeLate(w, b, n)
+		go c.writeLate(w, u, n)
 		return err
 	}
 	if err != nil {
@@ -82,12 +79,12 @@ func (c *Conn) writeChunk(b *stream.Large, n int) error {
 	}
 	err = c.takeWireLocked()
 	if isTimeout(err) {
-		go c.writeLate(nil, b, n)
+		go c.writeLate(nil, u, n)
 		return err
 	}
 	if err == nil {
 		c.mu.Unlock()
-		err = c.writeKept(b, n)
+		err = c.writeKept(u, n)
 		c.mu.Lock()
 		c.releaseWireLocked()
 	}
@@ -97,71 +94,75 @@ func (c *Conn) writeChunk(b *stream.Large, n int) error {
 
 // writeLate waits for its turn, without a deadline, on behalf of a ReadFrom
 // that has returned. Close, if it comes, finds the chunk among what is pending.
-func (c *Conn) writeLate(w *waiter, b *stream.Large, n int) {
+func (c *Conn) writeLate(w *waiter, u *unit, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w != nil && c.waitLocked(&c.msgTurn, w, &deadline{}, true) != nil {
+	if w != nil && c.waitLocked(&c.msgTurn, w, &never, true) != nil {
 		return
 	}
 	defer c.msgTurn.release()
-	c.takeLocked(&c.wireTurn, &deadline{}, false)
+	c.takeLocked(&c.wireTurn, &never, false)
 	over := c.overLocked() != nil
 	c.liftLocked()
 	c.mu.Unlock()
 	if over {
-		c.appendKept(b, n)
+		c.appendKept(u, n)
 	} else {
-		c.writeKept(b, n)
+		c.writeKept(u, n)
 	}
 	c.mu.Lock()
 	c.releaseWireLocked()
 }
 
 // writeKept writes a chunk of ReadFrom. The caller holds both turns.
-func (c *Conn) writeKept(b *stream.Large, n int) error {
+func (c *Conn) writeKept(u *unit, n int) error {
 	if c.out.msg == msgFrames {
 		return c.opError("write", errMessageOpen)
 	}
 	err := c.ready()
 	if err == nil {
-		return c.writeFilled(b, n, OpBinary, true)
+		return c.writeFilled(u, n, OpBinary, true)
 	}
 	if isTimeout(err) {
-		c.appendKept(b, n)
+		c.appendKept(u, n)
 	}
 	return err
 }
 
 // appendKept puts a chunk of ReadFrom behind what is pending.
-func (c *Conn) appendKept(b *stream.Large, n int) {
+func (c *Conn) appendKept(u *unit, n int) {
 	if !c.out.closed {
-		c.out.keep(c.fillHeader(b, n, OpBinary, true))
+		c.fillHeader(u, n, OpBinary, true)
+		c.out.keep(u.rest())
 		c.out.noteFrame(true)
 	}
-	stream.PutLarge(b)
+	u.free()
 }
 
-// writeFilled writes what fillHeader makes of b, and takes b over. A timeout
+// writeFilled writes what fillHeader makes of u, and takes u over. A timeout
 // can delay it, not take it back.
-func (c *Conn) writeFilled(b *stream.Large, n int, op Opcode, fin bool) error {
-	sent, err := c.writePiece(b, c.fillHeader(b, n, op, fin), true)
+func (c *Conn) writeFilled(u *unit, n int, op Opcode, fin bool) error {
+	c.fillHeader(u, n, op, fin)
+	c.out.unit = u
+	k, err := c.s.Write(u.rest())
+	u.r += k
+	sent, err := c.settle(true, err)
 	if sent {
 		c.out.noteFrame(fin)
 	}
 	return err
 }
 
-// fillHeader makes a frame of the n bytes that lie in b behind room for a
-// header, masked by a client, and returns it.
-func (c *Conn) fillHeader(b *stream.Large, n int, op Opcode, fin bool) []byte {
-	h := c.nextHeader(op, fin, n)
-	p := b[maxHeaderSize:][:n]
+// fillHeader makes a frame of the n bytes that lie in u's fillRoom, masked by a
+// client.
+func (c *Conn) fillHeader(u *unit, n int, op Opcode, fin bool) {
+	h := c.nextHeader(op, fin, int64(n))
+	p := u.fillRoom()[:n]
 	if h.Masked {
 		maskCopy(p, p, h.MaskKey)
 	}
 	var a [maxHeaderSize]byte
 	hdr, _ := h.AppendBinary(a[:0]) // h is ours
-	start := maxHeaderSize - len(hdr)
-	copy(b[start:], hdr)
-	return b[start : maxHeaderSize+n]
+	u.r, u.w = maxHeaderSize-len(hdr), maxHeaderSize+n
+	copy(u.b[u.r:], hdr)
 }

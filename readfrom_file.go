@@ -96,9 +96,7 @@ func (c *Conn) sendFile(rf io.ReaderFrom, f file, pos, n int64) (int64, error) {
 	if err := c.ready(); err != nil {
 		return 0, err
 	}
-	h := c.nextHeader(OpBinary, true, 0)
-	h.Length = n
-	sent, err := c.writeFrame(h, nil, false)
+	sent, err := c.writeFrame(c.nextHeader(OpBinary, true, n), nil)
 	if !sent {
 		return 0, err
 	}

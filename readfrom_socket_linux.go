@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-
-	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // A relayPipe is what splice(2) moves bytes through: what it holds after a fill
@@ -160,9 +158,7 @@ func (c *Conn) relayFrame(p relayPipe, out syscall.RawConn, n int64) (moved int6
 	if err := c.ready(); err != nil {
 		return 0, false, err
 	}
-	h := c.nextHeader(OpBinary, true, 0)
-	h.Length = n
-	sent, err := c.writeFrame(h, nil, false)
+	sent, err := c.writeFrame(c.nextHeader(OpBinary, true, n), nil)
 	if !sent {
 		return 0, false, err
 	}
@@ -204,13 +200,13 @@ func drainPipe(out syscall.RawConn, p relayPipe, n int64) (moved int64, err erro
 // passed: they cannot go back to the socket they came from.
 func (c *Conn) relayLate(p relayPipe, n int64) (total int64, err error) {
 	for total < n {
-		b := stream.GetLarge()
-		k, rerr := p.Read(b[maxHeaderSize:])
+		u := newUnit(largeUnit)
+		k, rerr := p.Read(u.fillRoom())
 		if rerr != nil {
-			stream.PutLarge(b)
+			u.free()
 			return total, c.opError("write", rerr)
 		}
-		if err = c.writeChunk(b, k); err != nil && !isTimeout(err) {
+		if err = c.writeChunk(u, k); err != nil && !isTimeout(err) {
 			return total, err
 		}
 		total += int64(k)

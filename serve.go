@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bodokaiser/walve/internal/h2enabled"
 	"github.com/bodokaiser/walve/internal/stream"
 )
 
@@ -48,6 +49,10 @@ func NewListener(inner net.Listener) *Listener {
 // between two requests that are not upgraded to 60 s; the times of Fallback's
 // requests are up to Fallback. What net/http has to say about panics and
 // failures to accept goes to the log package's standard logger.
+//
+// In a program that imports package enable the server takes HTTP/2 too, over
+// TLS and, from clients that know, without: up to 1,000 WebSockets on one
+// connection (RFC 8441). One that is not read holds at most 4 MiB.
 //
 // Listen and Serve may be called several times for several sockets.
 func (l *Listener) Listen(network, address string) error {
@@ -107,7 +112,7 @@ func (l *Listener) serve(inner net.Listener) (*http.Server, error) {
 			if len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
 				return fail(errors.New("walve: TLSConfig has no certificate"))
 			}
-			l.tlsConfig = http1Only(c)
+			l.tlsConfig = offering(c, h2enabled.Server)
 		}
 		l.server = &http.Server{
 			Handler:           l,
@@ -116,6 +121,7 @@ func (l *Listener) serve(inner net.Listener) (*http.Server, error) {
 			MaxHeaderBytes:    serverMaxHeaderBytes,
 			ErrorLog:          log.New(quietLog{}, "", 0),
 		}
+		offerHTTP2(l.server)
 	}
 	if l.addr == nil {
 		l.addr = addr
@@ -132,11 +138,14 @@ func cause(err error) error {
 	return err
 }
 
-// http1Only returns a copy of c with HTTP/1.1 for ALPN. Protocols that are not
-// HTTP, such as acme-tls/1, stay.
-func http1Only(c *tls.Config) *tls.Config {
+// offering returns a copy of c with HTTP/1.1 for ALPN, behind h2 if that is
+// true. Protocols that are not HTTP, such as acme-tls/1, stay.
+func offering(c *tls.Config, h2 bool) *tls.Config {
 	c = c.Clone()
 	protos := []string{"http/1.1"}
+	if h2 {
+		protos = []string{"h2", "http/1.1"}
+	}
 	for _, p := range c.NextProtos {
 		if p != "h2" && !slices.Contains(protos, p) {
 			protos = append(protos, p)

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// A turn is what one caller at a time holds across I/O: Conn.mu guards its
-// fields and is never held there. Those who wait get it in the order they
-// came, and their wait ends with a deadline or with the Conn.
+// A turn is what one caller at a time holds across I/O: Conn.mu guards it and
+// is never held there. Those who wait get it in the order they came, and their
+// wait ends with a deadline or with the Conn.
 type turn struct {
-	held  bool
-	first *waiter
+	first *waiter // who waits longest; heldAlone if nobody does; nil if nobody holds it
 }
 
 type waiter struct {
@@ -19,10 +18,24 @@ type waiter struct {
 	next    *waiter
 }
 
+var heldAlone = new(waiter)
+
+func (t *turn) held() bool { return t.first != nil }
+
+// take takes the turn unless somebody holds it.
+func (t *turn) take() bool {
+	if t.first != nil {
+		return false
+	}
+	t.first = heldAlone
+	return true
+}
+
+// enqueue puts a new waiter in the line for a turn that is held.
 func (t *turn) enqueue() *waiter {
 	w := &waiter{granted: make(chan struct{})}
 	p := &t.first
-	for *p != nil {
+	for *p != nil && *p != heldAlone {
 		p = &(*p).next
 	}
 	*p = w
@@ -34,7 +47,9 @@ func (t *turn) enqueue() *waiter {
 func (t *turn) leave(w *waiter) bool {
 	for p := &t.first; *p != nil; p = &(*p).next {
 		if *p == w {
-			*p = w.next
+			if *p = w.next; t.first == nil {
+				t.first = heldAlone
+			}
 			return true
 		}
 	}
@@ -43,61 +58,50 @@ func (t *turn) leave(w *waiter) bool {
 
 // release hands the turn to whoever waits longest.
 func (t *turn) release() {
-	if w := t.first; w != nil {
-		t.first = w.next
-		close(w.granted)
+	w := t.first
+	if w == heldAlone {
+		t.first = nil
 		return
 	}
-	t.held = false
-}
-
-// A deadline is what SetReadDeadline or SetWriteDeadline set last. The stream
-// enforces it on calls in progress, take on those that wait for a turn.
-type deadline struct {
-	t       time.Time
-	changed chan struct{} // closed by set; nil while nobody waits
-}
-
-func (d *deadline) set(t time.Time) {
-	d.t = t
-	if d.changed != nil {
-		close(d.changed)
-		d.changed = nil
+	if t.first = w.next; t.first == nil {
+		t.first = heldAlone
 	}
+	close(w.granted)
 }
 
-func (d *deadline) passed() bool {
-	return !d.t.IsZero() && !time.Now().Before(d.t)
-}
-
-// takeLocked takes t, waiting for it until d passes or, with untilOver, the
+// takeLocked takes t, waiting for it until *by passes or, with untilOver, the
 // Conn is over. It gives c.mu up while it waits, so the caller looks at the
 // Conn's state again.
-func (c *Conn) takeLocked(t *turn, d *deadline, untilOver bool) error {
-	if d.passed() {
+func (c *Conn) takeLocked(t *turn, by *time.Time, untilOver bool) error {
+	if passed(*by) {
 		return os.ErrDeadlineExceeded
 	}
-	if !t.held {
-		t.held = true
+	if t.take() {
 		return nil
 	}
-	return c.waitLocked(t, t.enqueue(), d, untilOver)
+	return c.waitLocked(t, t.enqueue(), by, untilOver)
 }
 
-func (c *Conn) waitLocked(t *turn, w *waiter, d *deadline, untilOver bool) error {
+// never is the deadline of those who have none.
+var never time.Time
+
+func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
+
+func (c *Conn) waitLocked(t *turn, w *waiter, by *time.Time, untilOver bool) error {
 	var done <-chan struct{}
 	if untilOver {
 		done = c.doneLocked()
 	}
 	for {
-		if d.changed == nil {
-			d.changed = make(chan struct{})
+		r := c.rareLocked()
+		if r.changed == nil {
+			r.changed = make(chan struct{})
 		}
-		changed := d.changed
+		changed := r.changed
 		var expired <-chan time.Time
 		var timer *time.Timer
-		if !d.t.IsZero() {
-			timer = time.NewTimer(time.Until(d.t))
+		if !by.IsZero() {
+			timer = time.NewTimer(time.Until(*by))
 			expired = timer.C
 		}
 		c.mu.Unlock()
@@ -123,5 +127,13 @@ func (c *Conn) waitLocked(t *turn, w *waiter, d *deadline, untilOver bool) error
 			t.release() // granted in the same moment
 		}
 		return err
+	}
+}
+
+// deadlineLocked has those who wait for a turn look at the deadlines again.
+func (c *Conn) deadlineLocked() {
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
 	}
 }

@@ -49,9 +49,15 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 // Switching Protocols and returns the Conn, which outlives the handler and
 // which the caller closes. From then on w and r.Body may not be used.
 //
+// Over HTTP/2 (RFC 8441; see package enable), where r is a CONNECT with
+// :protocol websocket and the answer 200, the Conn ends with the handler, which
+// must not return before it has called Close. Close then waits, for up to a
+// second, until the closing handshake is over. A pattern of http.ServeMux with
+// the method GET does not match such requests. Conn.NetConn returns nil.
+//
 // If r cannot be upgraded it is answered with the status that RFC 6455 section
 // 4.2 and RFC 9110 ask for, and the error is a *HandshakeError with that
-// status: 405 if the method is not GET, 400 if r is not HTTP/1.1, is malformed
+// status: 405 if the method is not GET (and r is no such CONNECT), 400 if r is not HTTP/1.1, is malformed
 // or has a body, 426 if it asks for no upgrade or for another version, 403 if
 // its origin is not allowed, 500 if w cannot be hijacked. Any other error
 // is the network's.
@@ -64,12 +70,23 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 // http.ResponseController or a Hijack method of its own. Deadlines that the
 // http.Server has set are cleared.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
-	return u.upgrade(w, r, &handshake{})
+	c, err := u.upgrade(w, r, &handshake{})
+	if err == nil {
+		c.pumpUntilClose()
+	}
+	return c, err
 }
 
 // upgrade is Upgrade, where hs holds what a Listener adds.
 func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake) (*Conn, error) {
-	key, refused := checkRequest(r)
+	var key string
+	var refused *HandshakeError
+	connect := isExtendedConnect(r)
+	if connect {
+		refused = checkConnect(r)
+	} else {
+		key, refused = checkRequest(r)
+	}
 	if refused != nil {
 		return nil, reply(w, r, refused)
 	}
@@ -94,6 +111,10 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Extensions"})
 	}
 	agreed := acceptExtensions(offers)
+	hs.subprotocol, hs.halfClose = subprotocol, agreed.halfClose
+	if connect {
+		return u.answerConnect(w, r, hs)
+	}
 
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -123,8 +144,6 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	conn.SetDeadline(time.Time{})
 
 	hs.limits(u.MaxMessageSize, u.KeepAlive)
-	hs.subprotocol = subprotocol
-	hs.halfClose = agreed.halfClose
 	hs.remoteAddr = rewrittenAddr(r.RemoteAddr, conn.RemoteAddr())
 	return newConn(stream.New(conn), hs, buffered), nil
 }
@@ -132,7 +151,7 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 // reply answers r with what is wrong and returns that.
 func reply(w http.ResponseWriter, r *http.Request, refused *HandshakeError) error {
 	h := w.Header()
-	if hasBody(r) {
+	if hasBody(r) && r.ProtoMajor == 1 {
 		h.Set("Connection", "close") // or net/http would wait for the body first
 	}
 	switch refused.StatusCode {
@@ -144,8 +163,10 @@ func reply(w http.ResponseWriter, r *http.Request, refused *HandshakeError) erro
 		// header field indicating the version(s) the server is capable of
 		// understanding".
 		h.Set("Sec-WebSocket-Version", protocolVersion)
-		h.Set("Upgrade", "websocket")
-		h.Set("Connection", "Upgrade")
+		if r.ProtoMajor == 1 {
+			h.Set("Upgrade", "websocket")
+			h.Set("Connection", "Upgrade")
+		}
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}

@@ -100,3 +100,13 @@ func (u *utf8Checker) next(c byte) bool {
 	u.lo, u.hi = 0x80, 0xBF
 	return true
 }
+
+// prefix returns how many bytes of p, which is not valid, come before the one
+// that makes it so.
+func (u *utf8Checker) prefix(p []byte) int {
+	n := 0
+	for u.valid(p[n : n+1]) {
+		n++
+	}
+	return n
+}

@@ -9,10 +9,6 @@ import (
 )
 
 const (
-	// pieceSize is what a masked frame, or one that cannot be written by
-	// writev, is put together in. 16 KiB is slower, 1 MiB as well: it leaves
-	// the cache before the system has copied it.
-	pieceSize = len(stream.Large{})
 	// maxWritev bounds a frame that goes out by writev, and so what has to be
 	// copied when a deadline cuts it.
 	maxWritev = 256 << 10
@@ -22,16 +18,13 @@ const (
 
 // outbound is the writing half of a Conn.
 type outbound struct {
-	// pending is what must leave before anything else: the rest of a frame
-	// that a deadline has cut, and what was queued. It lies in owner or
-	// gathered, if any.
-	pending  []byte
-	owner    *stream.Large
-	gathered *gathering
+	// unit is what must leave before anything else: what is being written, the
+	// rest of a frame that a deadline has cut, and what was queued.
+	unit *unit
 
 	left   int64 // payload bytes that NextWriter's current frame still lacks
 	msg    msgState
-	closed bool // the Close frame is in pending or gone
+	closed bool // the Close frame is in unit or gone
 	fin    bool // the stream's write side was ended
 }
 
@@ -70,30 +63,32 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.beginWrite(); err != nil {
 		return 0, err
 	}
-	n, err := c.write(p)
+	if c.out.msg == msgFrames {
+		c.endWrite()
+		return 0, c.opError("write", errMessageOpen)
+	}
+	n, err := c.writeFrames(OpBinary, p, msgStream)
 	c.endWrite()
 	return n, err
 }
 
-func (c *Conn) write(p []byte) (n int, err error) {
-	if c.out.msg == msgFrames {
-		return 0, c.opError("write", errMessageOpen)
-	}
+// writeFrames writes p as frames of a message of op, the last one with FIN, and
+// returns how many bytes of p are as good as sent. Between them the message is
+// in state open.
+func (c *Conn) writeFrames(op Opcode, p []byte, open msgState) (n int, err error) {
 	for {
 		if err := c.ready(); err != nil {
 			return n, err
 		}
 		chunk := c.chunk(p[n:])
-		h := c.nextHeader(OpBinary, n+len(chunk) == len(p), len(chunk))
-		sent, err := c.writeFrame(h, chunk, false)
+		fin := n+len(chunk) == len(p)
+		sent, err := c.writeFrame(c.nextHeader(op, fin, int64(len(chunk))), chunk)
 		if sent {
 			n += len(chunk)
-			c.out.msg = msgStream
-			if h.Fin {
-				c.out.msg = msgNone
-			}
+			c.out.msg = open
 		}
-		if n == len(p) {
+		if sent && fin {
+			c.out.msg = msgNone
 			return n, nil
 		}
 		if err != nil {
@@ -104,7 +99,7 @@ func (c *Conn) write(p []byte) (n int, err error) {
 
 // chunk returns as much of p as goes into one frame.
 func (c *Conn) chunk(p []byte) []byte {
-	limit := pieceSize - maxHeaderSize
+	limit := largeUnit - maxHeaderSize
 	if !c.hs.client && c.canWritev() {
 		limit = maxWritev
 	}
@@ -113,8 +108,8 @@ func (c *Conn) chunk(p []byte) []byte {
 
 // nextHeader returns the header of the next frame of the message in progress,
 // or of a new one of op.
-func (c *Conn) nextHeader(op Opcode, fin bool, length int) Header {
-	h := Header{Fin: fin, Opcode: op, Length: int64(length), Masked: c.hs.client}
+func (c *Conn) nextHeader(op Opcode, fin bool, length int64) Header {
+	h := Header{Fin: fin, Opcode: op, Length: length, Masked: c.hs.client}
 	if c.out.msg != msgNone {
 		h.Opcode = OpContinuation
 	}
@@ -185,7 +180,7 @@ func (c *Conn) unwritableLocked() error {
 // releaseWireLocked gives the wire back, to the goroutine that sends what is
 // left if something is.
 func (c *Conn) releaseWireLocked() {
-	left := len(c.out.pending) > 0 || c.queuedLocked() || c.finDueLocked()
+	left := c.out.unit != nil || c.queuedLocked() || c.finDueLocked()
 	c.userWrite = false
 	c.wireTurn.release()
 	if left {
@@ -201,51 +196,60 @@ func (c *Conn) canWritev() bool {
 }
 
 // writeFrame writes the frame of header h and payload p.
-func (c *Conn) writeFrame(h Header, p []byte, keep bool) (sent bool, err error) {
+func (c *Conn) writeFrame(h Header, p []byte) (sent bool, err error) {
 	var b [maxHeaderSize]byte
 	hdr, _ := h.AppendBinary(b[:0]) // h is ours
-	return c.writeUnit(hdr, h.MaskKey, p, keep)
+	return c.writeUnit(hdr, h.MaskKey, p)
 }
 
 // writeUnit writes hdr, which may be empty, and the payload p, masked with key
 // by a client, in one write. If the write deadline cuts it, the rest is kept
 // and sent reports true: it is as good as written. If not a byte was on the
-// wire it is dropped, unless keep says otherwise, and sent reports false.
-func (c *Conn) writeUnit(hdr []byte, key [4]byte, p []byte, keep bool) (sent bool, err error) {
+// wire it is dropped and sent reports false.
+func (c *Conn) writeUnit(hdr []byte, key [4]byte, p []byte) (sent bool, err error) {
 	if !c.hs.client && len(p) >= minWritev {
 		if w, ok := c.s.(stream.BuffersWriter); ok {
-			return c.writev(w, hdr, p, keep)
+			return c.writev(w, hdr, p)
 		}
 	}
-	if len(p) > len(stream.Buffer{})-maxHeaderSize {
-		b := stream.GetLarge()
-		return c.writePiece(b, c.appendUnit(b[:0], hdr, key, p), keep)
-	}
-	b := stream.GetBuffer()
-	unit := c.appendUnit(b[:0], hdr, key, p)
-	n, err := c.s.Write(unit)
-	sent, cut, err := c.settle(n, len(unit), keep, err)
-	if cut {
-		c.out.pending = append([]byte(nil), unit[n:]...)
-	}
-	stream.PutBuffer(b)
-	return sent, err
+	c.out.unit = newUnit(len(hdr) + len(p))
+	c.out.unit.append(hdr)
+	c.appendPayload(c.out.unit, p, key)
+	n, err := c.s.Write(c.out.unit.rest())
+	c.out.unit.r += n
+	return c.settle(n > 0, err)
 }
 
-// writePiece writes unit, which lies in b, and gives b back when all of it is
-// gone.
-func (c *Conn) writePiece(b *stream.Large, unit []byte, keep bool) (bool, error) {
-	n, err := c.s.Write(unit)
-	sent, cut, err := c.settle(n, len(unit), keep, err)
-	if cut {
-		c.out.pending, c.out.owner = unit[n:], b
+// appendPayload appends p to u, masked with key by a client.
+func (c *Conn) appendPayload(u *unit, p []byte, key [4]byte) {
+	if c.hs.client {
+		u.appendMasked(p, key)
 	} else {
-		stream.PutLarge(b)
+		u.append(p)
 	}
+}
+
+// settle says what becomes of out.unit after a write that has failed unless it
+// is empty: whether it counts as sent, in which case what is left of it leaves
+// before anything else. It does if some of it is gone, as begun says, and only
+// a deadline, or Close, has cut it.
+func (c *Conn) settle(begun bool, err error) (sent bool, _ error) {
+	u := c.out.unit
+	if u.r < u.w {
+		cut := begun && isTimeout(err)
+		err = c.writeError(err)
+		if cut {
+			return true, err
+		}
+	} else {
+		sent, err = true, nil
+	}
+	c.out.unit = nil
+	u.free()
 	return sent, err
 }
 
-func (c *Conn) writev(w stream.BuffersWriter, hdr, p []byte, keep bool) (bool, error) {
+func (c *Conn) writev(w stream.BuffersWriter, hdr, p []byte) (bool, error) {
 	v := vecs.Get().(*vec)
 	v.arr = [2][]byte{v.hdr[:copy(v.hdr[:], hdr)], p}
 	v.bufs = v.arr[:]
@@ -253,31 +257,19 @@ func (c *Conn) writev(w stream.BuffersWriter, hdr, p []byte, keep bool) (bool, e
 		v.bufs = v.arr[1:]
 	}
 	n, err := w.WriteBuffers(&v.bufs)
-	size := len(hdr) + len(p)
-	sent, cut, err := c.settle(int(n), size, keep, err)
-	if cut {
-		rest := make([]byte, 0, size-int(n))
+	sent := int(n) == len(hdr)+len(p)
+	if sent {
+		err = nil
+	} else {
+		c.out.unit = newUnit(len(hdr) + len(p) - int(n)) // outlives p
 		for _, b := range v.bufs {
-			rest = append(rest, b...)
+			c.out.unit.append(b)
 		}
-		c.out.pending = rest
+		sent, err = c.settle(n > 0, err)
 	}
 	v.arr, v.bufs = [2][]byte{}, nil
 	vecs.Put(v)
 	return sent, err
-}
-
-// settle says what becomes of a unit of size bytes of which n went out: sent
-// if it counts as written, cut if its rest has to be kept.
-func (c *Conn) settle(n, size int, keep bool, err error) (sent, cut bool, _ error) {
-	if n == size {
-		return true, false, nil
-	}
-	if !isTimeout(err) {
-		return false, false, c.writeError(err)
-	}
-	cut = n > 0 || keep
-	return cut, cut, c.writeError(err)
 }
 
 // writeError says what a write returns after the stream's Write has failed,
@@ -296,17 +288,4 @@ func (c *Conn) writeError(err error) error {
 		c.ended, c.rareLocked().writeErr = true, oe
 	}
 	return oe
-}
-
-// appendUnit appends hdr and p, masked with key by a client, to b.
-func (c *Conn) appendUnit(b, hdr []byte, key [4]byte, p []byte) []byte {
-	b = append(b, hdr...)
-	n := len(b)
-	b = b[:n+len(p)]
-	if c.hs.client {
-		maskCopy(b[n:], p, key)
-	} else {
-		copy(b[n:], p)
-	}
-	return b
 }

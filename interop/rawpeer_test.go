@@ -132,7 +132,11 @@ func (p *rawPeer) shakeHands() error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+	return answerHandshake(p.conn, req)
+}
+
+func answerHandshake(w io.Writer, req *http.Request) error {
+	_, err := fmt.Fprintf(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: %s\r\n\r\n", accept(req.Header.Get("Sec-WebSocket-Key")))
 	return err
 }

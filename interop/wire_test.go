@@ -153,7 +153,7 @@ func TestWire(t *testing.T) {
 					continue // a fragment is a message to it
 				}
 				for _, k := range kinds {
-					for _, n := range messageSizes {
+					for _, n := range k.sizes() {
 						if n > mib && form.name != "Write" {
 							continue
 						}

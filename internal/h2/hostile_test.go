@@ -261,7 +261,7 @@ func TestHostileStream(t *testing.T) {
 			bubble(t, Config{Window: 1024}, func(t *testing.T, s *rawServer, c *Conn) {
 				other, st := s.open(c)
 				id, done := s.request(c)
-				go test.send(s, id)
+				test.send(s, id)
 				if code := s.reset(); code != test.want {
 					t.Errorf("RST_STREAM %v, want %v", code, test.want)
 				}
