@@ -48,9 +48,9 @@ func TestAllocsReadWrite(t *testing.T) {
 	}
 }
 
-// TestAllocsNothingByDeclaredLength is rule 10's end: a header costs no memory,
+// TestRule10AllocsNothingByDeclaredLength: a header costs no memory,
 // whatever length it declares and whatever reads.
-func TestAllocsNothingByDeclaredLength(t *testing.T) {
+func TestRule10AllocsNothingByDeclaredLength(t *testing.T) {
 	const most = 512 << 10 // buffers of the tests and of pools
 	methods := append([]readMethod{}, readMethods...)
 	methods = append(methods, readMethod{"skipped by NextReader", func(c *walve.Conn) ([]byte, error) {

@@ -24,9 +24,9 @@ func readOn(c *walve.Conn) <-chan opResult {
 	})
 }
 
-// TestControlPongsInOrder is rule 3: while the writer keeps up every Ping is
+// TestRule3PongsInOrder: while the writer keeps up every Ping is
 // answered, in order and with its payload, between fragments too.
-func TestControlPongsInOrder(t *testing.T) {
+func TestRule3PongsInOrder(t *testing.T) {
 	payloads := []string{"", "a", "\xff\x00", strings.Repeat("p", 124), strings.Repeat("q", 125), "", "last"}
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, m := range readMethods {
@@ -59,9 +59,9 @@ func TestControlPongsInOrder(t *testing.T) {
 	})
 }
 
-// TestControlPongsAsManyAsFit: up to the bound of the queue every Ping that
+// TestRule3PongsAsManyAsFit: up to the bound of the queue every Ping that
 // arrives at once is answered.
-func TestControlPongsAsManyAsFit(t *testing.T) {
+func TestRule3PongsAsManyAsFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := newWirePeer(t, walve.TestConfig{})
 		read := readOn(c)
@@ -79,10 +79,10 @@ func TestControlPongsAsManyAsFit(t *testing.T) {
 	})
 }
 
-// TestControlPongQueueIsBounded: of a flood of Pings to a peer that takes
+// TestRule3PongQueueIsBounded: of a flood of Pings to a peer that takes
 // nothing the newest is answered, a bounded number besides, and the reader has
 // never waited.
-func TestControlPongQueueIsBounded(t *testing.T) {
+func TestRule3PongQueueIsBounded(t *testing.T) {
 	const flood = 10000
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
@@ -140,9 +140,9 @@ func TestControlPongQueueIsBounded(t *testing.T) {
 	})
 }
 
-// TestControlReaderNeverWaitsForWriter: while a Write is stuck, Pings and data
+// TestRule3ReaderNeverWaitsForWriter: while a Write is stuck, Pings and data
 // are read, and the Pongs leave between its frames once the peer takes them.
-func TestControlReaderNeverWaitsForWriter(t *testing.T) {
+func TestRule3ReaderNeverWaitsForWriter(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client}, memconn.Buffer(1000))
@@ -185,9 +185,9 @@ func TestControlReaderNeverWaitsForWriter(t *testing.T) {
 	})
 }
 
-// TestControlPongsIgnoreWriteDeadline: the write deadline is the user's, and is
+// TestRule3PongsIgnoreWriteDeadline: the write deadline is the user's, and is
 // lifted for Pongs.
-func TestControlPongsIgnoreWriteDeadline(t *testing.T) {
+func TestRule3PongsIgnoreWriteDeadline(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client})
@@ -213,9 +213,9 @@ func TestControlPongsIgnoreWriteDeadline(t *testing.T) {
 	})
 }
 
-// TestControlUnsolicitedPongs: a Pong nobody asked for changes nothing (RFC
+// TestRule3UnsolicitedPongs: a Pong nobody asked for changes nothing (RFC
 // 6455, 5.5.3).
-func TestControlUnsolicitedPongs(t *testing.T) {
+func TestRule3UnsolicitedPongs(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client})
@@ -250,10 +250,10 @@ func TestControlUnsolicitedPongs(t *testing.T) {
 	})
 }
 
-// TestControlBulkWithPings is rule 3's example: two peers write 64 MiB each,
+// TestRule3BulkWithPings: two peers write 64 MiB each,
 // with a Ping per MiB, and one of them does not read before its own writing is
 // done. All must finish, and every Ping be answered or stood for.
-func TestControlBulkWithPings(t *testing.T) {
+func TestRule3BulkWithPings(t *testing.T) {
 	checkLeaks(t)
 	block := randomBytes(1 << 20)
 	const blocks = 64

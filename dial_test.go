@@ -152,42 +152,45 @@ func TestDialRefusesToSend(t *testing.T) {
 		{url: "ws+unix://:/path"},
 		{url: "ws+unix://host/run/s"},
 		{url: "ws+unix:///run/s:/%zz"},
-		{good, walve.Dialer{Header: http.Header{"Upgrade": {"h2c"}}}},
-		{good, walve.Dialer{Header: http.Header{"connection": {"close"}}}},
-		{good, walve.Dialer{Header: http.Header{"Content-Length": {"5"}}}},
-		{good, walve.Dialer{Header: http.Header{"Transfer-Encoding": {"chunked"}}}},
-		{good, walve.Dialer{Header: http.Header{"Sec-WebSocket-Key": {sampleKey}}}},
-		{good, walve.Dialer{Header: http.Header{"sec-websocket-protocol": {"chat"}}}},
-		{good, walve.Dialer{Header: http.Header{"Sec-Websocket-Extensions": nil}}},
-		{good, walve.Dialer{Header: http.Header{"X": {"a\r\nY: secret"}}}},
-		{good, walve.Dialer{Header: http.Header{"X": {"a\nY: secret"}}}},
-		{good, walve.Dialer{Header: http.Header{"X": {"a\x00"}}}},
-		{good, walve.Dialer{Header: http.Header{"X: y\r\nZ": {"a"}}}},
-		{good, walve.Dialer{Header: http.Header{"": {"a"}}}},
-		{good, walve.Dialer{Header: http.Header{"Host": {"a", "b"}}}},
-		{good, walve.Dialer{Header: http.Header{"Host": {""}}}},
-		{good, walve.Dialer{Header: http.Header{"Host": {"a/b c"}}}},
-		{good, walve.Dialer{Header: http.Header{"Host": {"a\r\nX: y"}}}},
-		{good, walve.Dialer{Subprotocols: []string{"a", "a"}}},
-		{good, walve.Dialer{Subprotocols: []string{""}}},
-		{good, walve.Dialer{Subprotocols: []string{"a, b"}}},
-		{good, walve.Dialer{Subprotocols: []string{"a\r\nX: y"}}},
+		{good, &walve.Dialer{Header: http.Header{"Upgrade": {"h2c"}}}},
+		{good, &walve.Dialer{Header: http.Header{"connection": {"close"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Content-Length": {"5"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Transfer-Encoding": {"chunked"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Sec-WebSocket-Key": {sampleKey}}}},
+		{good, &walve.Dialer{Header: http.Header{"sec-websocket-protocol": {"chat"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Sec-Websocket-Extensions": nil}}},
+		{good, &walve.Dialer{Header: http.Header{"X": {"a\r\nY: secret"}}}},
+		{good, &walve.Dialer{Header: http.Header{"X": {"a\nY: secret"}}}},
+		{good, &walve.Dialer{Header: http.Header{"X": {"a\x00"}}}},
+		{good, &walve.Dialer{Header: http.Header{"X: y\r\nZ": {"a"}}}},
+		{good, &walve.Dialer{Header: http.Header{"": {"a"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Host": {"a", "b"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Host": {""}}}},
+		{good, &walve.Dialer{Header: http.Header{"Host": {"a/b c"}}}},
+		{good, &walve.Dialer{Header: http.Header{"Host": {"a\r\nX: y"}}}},
+		{good, &walve.Dialer{Subprotocols: []string{"a", "a"}}},
+		{good, &walve.Dialer{Subprotocols: []string{""}}},
+		{good, &walve.Dialer{Subprotocols: []string{"a, b"}}},
+		{good, &walve.Dialer{Subprotocols: []string{"a\r\nX: y"}}},
 	} {
-		d := &tt.dialer
+		d := tt.dialer
+		if d == nil {
+			d = new(walve.Dialer)
+		}
 		d.NetDial = func(_ context.Context, network, addr string) (net.Conn, error) {
-			t.Errorf("%q, %v: dialled %s", tt.url, tt.dialer.Header, addr)
+			t.Errorf("%q, %v: dialled %s", tt.url, d.Header, addr)
 			return nil, errors.New("unreachable")
 		}
 		c, err := d.DialURL(context.Background(), tt.url)
 		if c != nil || err == nil || strings.Contains(err.Error(), "sec") && !strings.Contains(strings.ToLower(err.Error()), "sec-websocket") {
-			t.Errorf("%q, %v: %v, %v", tt.url, tt.dialer.Header, c, err)
+			t.Errorf("%q, %v: %v, %v", tt.url, d.Header, c, err)
 		}
 		a, b := memconn.Pipe()
 		if _, err := d.Handshake(context.Background(), a, tt.url); err == nil {
-			t.Errorf("%q, %v: no error from Handshake", tt.url, tt.dialer.Header)
+			t.Errorf("%q, %v: no error from Handshake", tt.url, d.Header)
 		}
 		if sent, err := io.ReadAll(b); len(sent) > 0 || err != nil {
-			t.Errorf("%q, %v: Handshake sent %q, %v", tt.url, tt.dialer.Header, sent, err)
+			t.Errorf("%q, %v: Handshake sent %q, %v", tt.url, d.Header, sent, err)
 		}
 	}
 }

@@ -48,10 +48,10 @@ func reused(req *http.Request, was *bool) *http.Request {
 	}))
 }
 
-// TestHijackProofKeepAlive is rule 11: requests with bodies of 1 MiB both ways
+// TestRule11KeepAlive: requests with bodies of 1 MiB both ways
 // follow one another on one connection, though net/http aborts a read in the
 // background, by a deadline in the past, between any two of them.
-func TestHijackProofKeepAlive(t *testing.T) {
+func TestRule11KeepAlive(t *testing.T) {
 	checkLeaks(t)
 	body := randomBytes(1 << 20)
 	client := serveOver(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,8 +86,8 @@ func TestHijackProofKeepAlive(t *testing.T) {
 	}
 }
 
-// TestHijackProofConcurrent: many requests at once, each on a Conn.
-func TestHijackProofConcurrent(t *testing.T) {
+// TestRule11Concurrent: many requests at once, each on a Conn.
+func TestRule11Concurrent(t *testing.T) {
 	checkLeaks(t)
 	client := serveOver(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -114,9 +114,9 @@ func TestHijackProofConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// TestHijackProofHijack: a handler takes the connection over, with what the
+// TestRule11Hijack: a handler takes the connection over, with what the
 // client has sent behind its request, and net/http's deadlines gone.
-func TestHijackProofHijack(t *testing.T) {
+func TestRule11Hijack(t *testing.T) {
 	checkLeaks(t)
 	hijacked := make(chan opResult, 1)
 	client := serveOver(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,8 +175,8 @@ func TestHijackProofHijack(t *testing.T) {
 	}
 }
 
-// TestHijackProofPipelined: bytes right behind a request reach the hijacker.
-func TestHijackProofPipelined(t *testing.T) {
+// TestRule11Pipelined: bytes right behind a request reach the hijacker.
+func TestRule11Pipelined(t *testing.T) {
 	checkLeaks(t)
 	ln, err := walve.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -227,9 +227,9 @@ func TestHijackProofPipelined(t *testing.T) {
 	}
 }
 
-// TestHijackProofRequestEnds: net/http sees by its background read that a
+// TestRule11RequestEnds: net/http sees by its background read that a
 // client has gone.
-func TestHijackProofRequestEnds(t *testing.T) {
+func TestRule11RequestEnds(t *testing.T) {
 	checkLeaks(t)
 	began, ended := make(chan struct{}), make(chan error, 1)
 	client := serveOver(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -256,9 +256,9 @@ func TestHijackProofRequestEnds(t *testing.T) {
 	}
 }
 
-// TestHijackProofTLS: crypto/tls over a Conn, both writing at once, and both
+// TestRule11TLS: crypto/tls over a Conn, both writing at once, and both
 // ending their side by CloseWrite.
-func TestHijackProofTLS(t *testing.T) {
+func TestRule11TLS(t *testing.T) {
 	checkLeaks(t)
 	serverTLS, clientTLS := exampleTLS()
 	clientTLS = clientTLS.Clone()

@@ -7,13 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/bodokaiser/walve"
-	"github.com/bodokaiser/walve/internal/memconn"
 )
 
 const interval = 30 * time.Second
@@ -67,9 +65,9 @@ func wantKeepAliveError(t testing.TB, what string, err error) {
 	}
 }
 
-// TestKeepAliveFails is rule 13: an idle Conn sends a Ping at exactly the
+// TestRule13Fails: an idle Conn sends a Ping at exactly the
 // interval, and fails a whole one later, both ways and for good.
-func TestKeepAliveFails(t *testing.T) {
+func TestRule13Fails(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, m := range readMethods {
 			synctest.Test(t, func(t *testing.T) {
@@ -114,9 +112,9 @@ func wantStickyKeepAlive(t *testing.T, c *walve.Conn) {
 	}
 }
 
-// TestKeepAliveUnblocksWrite: a Write that is stuck at a dead peer ends with
+// TestRule13UnblocksWrite: a Write that is stuck at a dead peer ends with
 // the same error, those in line behind it and Ping too.
-func TestKeepAliveUnblocksWrite(t *testing.T) {
+func TestRule13UnblocksWrite(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, _ := newWirePeer(t, walve.TestConfig{Client: client, KeepAlive: interval})
@@ -140,9 +138,9 @@ func TestKeepAliveUnblocksWrite(t *testing.T) {
 	})
 }
 
-// TestKeepAliveNobodyReads: without a Read nobody can tell whether the peer is
+// TestRule13NobodyReads: without a Read nobody can tell whether the peer is
 // there, so the Conn is not failed, but Pings go on, for the proxies on the way.
-func TestKeepAliveNobodyReads(t *testing.T) {
+func TestRule13NobodyReads(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client, KeepAlive: interval})
@@ -183,9 +181,9 @@ func TestKeepAliveNobodyReads(t *testing.T) {
 	})
 }
 
-// TestKeepAlivePollingReader: a dead peer is found as well by a caller that
+// TestRule13PollingReader: a dead peer is found as well by a caller that
 // reads with short deadlines.
-func TestKeepAlivePollingReader(t *testing.T) {
+func TestRule13PollingReader(t *testing.T) {
 	for _, poll := range []time.Duration{time.Millisecond * 100, time.Second, 1100 * time.Millisecond, 7 * time.Second, interval / 2, interval - 1, interval + 1} {
 		t.Run(poll.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -212,9 +210,9 @@ func TestKeepAlivePollingReader(t *testing.T) {
 	}
 }
 
-// TestKeepAliveSparesTheLiving: a peer that answers within the interval is
+// TestRule13SparesTheLiving: a peer that answers within the interval is
 // never failed, however its answers and the reads lie in time.
-func TestKeepAliveSparesTheLiving(t *testing.T) {
+func TestRule13SparesTheLiving(t *testing.T) {
 	for _, delay := range []time.Duration{0, interval / 3, interval - time.Millisecond} {
 		for _, first := range []time.Duration{0, interval / 4, interval - 1, interval, interval + interval/2 - 1, 2*interval - 1, 3*interval + time.Second} {
 			for _, reads := range []time.Duration{time.Second, 7 * time.Second, 0} {
@@ -251,9 +249,9 @@ func TestKeepAliveSparesTheLiving(t *testing.T) {
 	}
 }
 
-// TestKeepAlivePostponed: what comes in postpones the Ping, Pongs included, and
+// TestRule13Postponed: what comes in postpones the Ping, Pongs included, and
 // the answer to a Ping begins a new interval.
-func TestKeepAlivePostponed(t *testing.T) {
+func TestRule13Postponed(t *testing.T) {
 	for _, f := range []struct {
 		name string
 		b0   walve.Opcode
@@ -289,154 +287,4 @@ func TestKeepAlivePostponed(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestKeepAliveHalfClosed: between walve ends KeepAlive goes on behind our
-// Close frame; with a foreign peer it stops there.
-func TestKeepAliveHalfClosed(t *testing.T) {
-	bothRoles(t, func(t *testing.T, client bool) {
-		for _, halfClose := range []bool{true, false} {
-			synctest.Test(t, func(t *testing.T) {
-				c, p := newWirePeer(t, walve.TestConfig{Client: client, HalfClose: halfClose, KeepAlive: interval})
-				events := p.watch(nil)
-				read := readOn(c)
-				if err := c.CloseWrite(); err != nil {
-					t.Fatal(err)
-				}
-				if halfClose {
-					r := <-read
-					wantKeepAliveError(t, "Read", r.err)
-					if got := <-events; len(got) != 2 || got[0].op != cls || got[1].op != ping || got[1].at != interval {
-						t.Errorf("on the wire: %v, want a Close frame and a Ping", got)
-					}
-					c.Close()
-					return
-				}
-				time.Sleep(20 * interval)
-				pending(t, "Read", read)
-				p.send(fin|bin, "late")
-				p.send(fin|cls, "")
-				if r := <-read; r.n != 4 || r.err != io.EOF {
-					t.Errorf("read %d, %v", r.n, r.err)
-				}
-				p.Close()
-				c.Close()
-				if got := <-events; len(got) != 1 || got[0].op != cls {
-					t.Errorf("on the wire: %v, want a Close frame only", got)
-				}
-			})
-		}
-	})
-}
-
-// TestKeepAliveHalfClosedPeer: a walve end that has read the other's Close
-// frame, and takes its time to answer, is not found dead.
-func TestKeepAliveHalfClosedPeer(t *testing.T) {
-	bothRoles(t, func(t *testing.T, client bool) {
-		synctest.Test(t, func(t *testing.T) {
-			near, far := memconn.Pipe()
-			c := walve.NewTestConn(near, walve.TestConfig{Client: client, HalfClose: true, KeepAlive: interval})
-			other := walve.NewTestConn(far, walve.TestConfig{Client: !client, HalfClose: true, KeepAlive: interval})
-			if err := c.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			read := begin(func() (int, error) { got, err := readToError(c, 100); return len(got), err })
-			if n, err := other.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				t.Fatalf("Read: %d, %v", n, err)
-			}
-			time.Sleep(10 * interval)
-			if n, err := other.Write([]byte("answer")); n != 6 || err != nil {
-				t.Errorf("Write: %d, %v", n, err)
-			}
-			other.Close()
-			if r := <-read; r.n != 6 || r.err != io.EOF {
-				t.Errorf("read %d, %v; want the answer", r.n, r.err)
-			}
-			c.Close()
-		})
-	})
-}
-
-// TestKeepAliveNever: KeepAlive < 0 sends nothing and fails nothing.
-func TestKeepAliveNever(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, p := newWirePeer(t, walve.TestConfig{KeepAlive: -1})
-		read := readOn(c)
-		time.Sleep(1000 * time.Hour)
-		pending(t, "Read", read)
-		p.wantNothing()
-		p.send(fin|cls, "")
-		<-read
-		p.Close()
-		c.Close()
-	})
-}
-
-// TestKeepAliveEndsWithConn: the timer of a Conn that is closed sends nothing
-// more, and one whose peer has closed neither.
-func TestKeepAliveEndsWithConn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, byPeer := range []bool{false, true} {
-			c, p := newWirePeer(t, walve.TestConfig{KeepAlive: interval})
-			events := p.watch(nil)
-			if byPeer {
-				p.send(fin|cls, "")
-				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
-					t.Error(err)
-				}
-			} else {
-				c.Close()
-			}
-			time.Sleep(5 * interval)
-			if byPeer {
-				c.Close()
-			}
-			p.Close()
-			if got := <-events; len(got) != 1 || got[0].op != cls {
-				t.Errorf("on the wire: %v, want a Close frame only", got)
-			}
-		}
-	})
-}
-
-// TestKeepAliveDefault: 30 s, for Upgrade and Dial alike.
-func TestKeepAliveDefault(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := handshaken(t)
-		near, far := client.NetConn().(*memconn.Conn), server.NetConn().(*memconn.Conn)
-		time.Sleep(30*time.Second - 1)
-		synctest.Wait()
-		sent, answered := near.Written(), far.Written()
-		time.Sleep(1)
-		synctest.Wait()
-		if n, m := near.Written()-sent, far.Written()-answered; n != 6 || m != 2 {
-			t.Errorf("%d and %d bytes after 30 s, want the 6 and 2 of a Ping", n, m)
-		}
-		client.Close()
-		server.Close()
-	})
-}
-
-// TestKeepAliveNoGoroutine: idle Conns have a timer each and no goroutine, also
-// after their Pings.
-func TestKeepAliveNoGoroutine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const n = 1000
-		before := runtime.NumGoroutine()
-		var conns []io.Closer
-		for range n {
-			c, p := newWirePeer(t, walve.TestConfig{KeepAlive: interval})
-			conns = append(conns, c, p)
-		}
-		for range 5 {
-			synctest.Wait()
-			if got := runtime.NumGoroutine(); got > before+n/100 {
-				t.Fatalf("%d goroutines, %d before", got, before)
-			}
-			time.Sleep(interval)
-		}
-		for _, c := range conns {
-			c.Close()
-		}
-	})
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/bodokaiser/walve"
 )
 
-// TestNextReaderIsPerFrame is rule 9: each data frame shows with its header,
+// TestRule9NextReaderIsPerFrame: each data frame shows with its header,
 // fragments as OpContinuation and empty ones too; control frames do not.
-func TestNextReaderIsPerFrame(t *testing.T) {
+func TestRule9NextReaderIsPerFrame(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client})
@@ -95,10 +95,10 @@ func readN(t *testing.T, r io.Reader, n int) {
 	}
 }
 
-// TestNextSkips: NextReader skips the rest of the current frame, NextMessage
+// TestRule9NextSkips: NextReader skips the rest of the current frame, NextMessage
 // and ReadMessage that of the current message, whoever began it, and Read goes
 // on inside it.
-func TestNextSkips(t *testing.T) {
+func TestRule9NextSkips(t *testing.T) {
 	const first, second, third = "0123456789", "abcdefghij", "ABCDEFGHIJ"
 	message := []any{bin, first, fin | ping, "", cont, second, cont, "", fin | cont, third, fin | text, "next", bin, "la", fin | cont, "st"}
 	for _, b := range beginnings {
@@ -172,9 +172,9 @@ func TestNextSkips(t *testing.T) {
 	}
 }
 
-// TestNextBehindRead: a frame of which Read has seen no more than the header is
+// TestRule9NextBehindRead: a frame of which Read has seen no more than the header is
 // the next one still, nothing of it is lost.
-func TestNextBehindRead(t *testing.T) {
+func TestRule9NextBehindRead(t *testing.T) {
 	for _, first := range []walve.Opcode{fin | bin, bin} {
 		op := fin | text
 		if first == bin {
@@ -218,9 +218,9 @@ func TestNextBehindRead(t *testing.T) {
 	}
 }
 
-// TestReaderLeftBehind: a reader that another call has passed returns an error,
+// TestRule9ReaderLeftBehind: a reader that another call has passed returns an error,
 // never io.EOF, never a byte, and harms nothing.
-func TestReaderLeftBehind(t *testing.T) {
+func TestRule9ReaderLeftBehind(t *testing.T) {
 	passes := map[string]func(c *walve.Conn) error{
 		"Read":       func(c *walve.Conn) error { _, err := c.Read(make([]byte, 1)); return err },
 		"Read a lot": func(c *walve.Conn) error { _, err := io.ReadFull(c, make([]byte, 300)); return err },
@@ -297,8 +297,8 @@ func TestReaderLeftBehind(t *testing.T) {
 	}
 }
 
-// TestNextMessageEmpty: empty messages are messages, whatever their frames.
-func TestNextMessageEmpty(t *testing.T) {
+// TestRule9NextMessageEmpty: empty messages are messages, whatever their frames.
+func TestRule9NextMessageEmpty(t *testing.T) {
 	frames := sends(fin|text, "", bin, "", cont, "", fin|pong, "", fin|cont, "", text, "", fin|cont, "a", fin|cls, "")
 	want := []string{"text:", "binary:", "text:a"}
 	for _, m := range []struct {
@@ -333,9 +333,9 @@ func TestNextMessageEmpty(t *testing.T) {
 	}
 }
 
-// TestReadMessageTakenOver: what a ReadMessage that timed out had goes to Read,
+// TestRule9ReadMessageTakenOver: what a ReadMessage that timed out had goes to Read,
 // to the next ReadMessage, or is skipped as the rest of the message is.
-func TestReadMessageTakenOver(t *testing.T) {
+func TestRule9ReadMessageTakenOver(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		next func(c *walve.Conn) (string, error)

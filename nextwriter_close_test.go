@@ -12,9 +12,9 @@ import (
 	"github.com/bodokaiser/walve/internal/memconn"
 )
 
-// TestNextWriterCloseWrite: CloseWrite while a writer is open is an error and
+// TestRule9NextWriterCloseWrite: CloseWrite while a writer is open is an error and
 // changes nothing; afterwards it works.
-func TestNextWriterCloseWrite(t *testing.T) {
+func TestRule9NextWriterCloseWrite(t *testing.T) {
 	for _, length := range []int64{4, -1} {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{HalfClose: true})
@@ -40,10 +40,10 @@ func TestNextWriterCloseWrite(t *testing.T) {
 	}
 }
 
-// TestNextWriterConnClose: Close of the Conn does not wait for a writer. Inside
+// TestRule9NextWriterConnClose: Close of the Conn does not wait for a writer. Inside
 // an unfinished frame it sends no Close frame, at a boundary it does, and the
 // writer then fails with net.ErrClosed.
-func TestNextWriterConnClose(t *testing.T) {
+func TestRule9NextWriterConnClose(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, tt := range []struct {
 			name    string
@@ -93,10 +93,10 @@ func TestNextWriterConnClose(t *testing.T) {
 	})
 }
 
-// TestNextWriterCloseInsideMessage: Close of the Conn between two fragments
+// TestRule9NextWriterCloseInsideMessage: Close of the Conn between two fragments
 // sends its Close frame there, and a peer that is walve takes the message for
 // cut.
-func TestNextWriterCloseInsideMessage(t *testing.T) {
+func TestRule9NextWriterCloseInsideMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe()
 		client, server := pair(a, b, true)
@@ -113,9 +113,9 @@ func TestNextWriterCloseInsideMessage(t *testing.T) {
 	})
 }
 
-// TestNextWriterPongs: Pongs pass between the fragments of a message while its
+// TestRule9NextWriterPongs: Pongs pass between the fragments of a message while its
 // writer is open, and never inside a frame.
-func TestNextWriterPongs(t *testing.T) {
+func TestRule9NextWriterPongs(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client}, memconn.Buffer(1<<20))
@@ -156,9 +156,9 @@ func TestNextWriterPongs(t *testing.T) {
 	})
 }
 
-// TestWriteMessageShape: a message is one of its opcode, in frames of at most a
+// TestRule9WriteMessage: a message is one of its opcode, in frames of at most a
 // piece, and may be empty.
-func TestWriteMessageShape(t *testing.T) {
+func TestRule9WriteMessage(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, op := range []walve.Opcode{text, bin} {
 			for _, size := range []int{0, 1, 125, 126, 65535, 65536, 200000} {

@@ -30,9 +30,9 @@ var refused = func() map[string]walve.Header {
 	return m
 }()
 
-// TestNextWriterRefuses is rule 9: control and reserved opcodes, reserved bits
+// TestRule9NextWriterRefuses: control and reserved opcodes, reserved bits
 // and a continuation without a message give an error and send nothing.
-func TestNextWriterRefuses(t *testing.T) {
+func TestRule9NextWriterRefuses(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client})
@@ -81,10 +81,10 @@ func closeW(t *testing.T, w io.Closer) {
 	}
 }
 
-// TestNextWriterLength: with h.Length >= 0 it is one frame of exactly that many
+// TestRule9NextWriterLength: with h.Length >= 0 it is one frame of exactly that many
 // bytes, in whatever pieces they are written, and masked as the role asks,
 // whatever h says.
-func TestNextWriterLength(t *testing.T) {
+func TestRule9NextWriterLength(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		keys := map[[4]byte]bool{}
 		for _, size := range []int{0, 1, 2, 125, 126, 65535, 65536, 300000} {
@@ -127,9 +127,9 @@ func TestNextWriterLength(t *testing.T) {
 	})
 }
 
-// TestNextWriterTooLong: what is beyond the length is not sent and an error,
+// TestRule9NextWriterTooLong: what is beyond the length is not sent and an error,
 // what fits is.
-func TestNextWriterTooLong(t *testing.T) {
+func TestRule9NextWriterTooLong(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client})
@@ -164,9 +164,9 @@ func TestNextWriterTooLong(t *testing.T) {
 	})
 }
 
-// TestNextWriterUnknownLength: with h.Length < 0 what is written leaves as
+// TestRule9NextWriterUnknownLength: with h.Length < 0 what is written leaves as
 // fragments, as the buffer fills, and the last one, with h.Fin, at Close.
-func TestNextWriterUnknownLength(t *testing.T) {
+func TestRule9NextWriterUnknownLength(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, size := range []int{0, 1, 1000, walve.PieceSize - 20, walve.PieceSize, 3*walve.PieceSize + 5} {
 			for _, last := range []bool{true, false} {
@@ -210,9 +210,9 @@ func TestNextWriterUnknownLength(t *testing.T) {
 	})
 }
 
-// TestNextWriterMessage: frames without Fin make one message, which no other
+// TestRule9NextWriterMessage: frames without Fin make one message, which no other
 // data frame may enter, from any method.
-func TestNextWriterMessage(t *testing.T) {
+func TestRule9NextWriterMessage(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := newWirePeer(t, walve.TestConfig{Client: client, HalfClose: true})
@@ -262,9 +262,9 @@ func TestNextWriterMessage(t *testing.T) {
 	})
 }
 
-// TestNextWriterShort: closing before the end of a frame fails the connection,
+// TestRule9NextWriterShort: closing before the end of a frame fails the connection,
 // both ways, and the peer sees no clean end.
-func TestNextWriterShort(t *testing.T) {
+func TestRule9NextWriterShort(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, written := range []string{"", "a", "abcd"} {
 			synctest.Test(t, func(t *testing.T) {
@@ -314,9 +314,9 @@ var others = map[string]func(c *walve.Conn) (int, error){
 	},
 }
 
-// TestNextWriterOthersWait: while a writer is open Write, WriteMessage and
+// TestRule9NextWriterOthersWait: while a writer is open Write, WriteMessage and
 // NextWriter wait for its Close.
-func TestNextWriterOthersWait(t *testing.T) {
+func TestRule9NextWriterOthersWait(t *testing.T) {
 	for name, call := range others {
 		for _, length := range []int64{4, -1} {
 			t.Run(fmt.Sprintf("%s/%d", name, length), func(t *testing.T) {
@@ -344,9 +344,9 @@ func TestNextWriterOthersWait(t *testing.T) {
 	}
 }
 
-// TestNextWriterOthersTimeOut: they wait up to the write deadline, also one set
+// TestRule9NextWriterOthersTimeOut: they wait up to the write deadline, also one set
 // while they wait, and nothing of them is sent.
-func TestNextWriterOthersTimeOut(t *testing.T) {
+func TestRule9NextWriterOthersTimeOut(t *testing.T) {
 	for name, call := range others {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/late %v", name, late), func(t *testing.T) {

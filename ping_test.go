@@ -15,7 +15,7 @@ import (
 )
 
 // A Pong may stand for earlier Pings (RFC 6455, 5.5.3).
-func TestPingPongStandsForEarlier(t *testing.T) {
+func TestRule3PongStandsForEarlier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := newWirePeer(t, walve.TestConfig{})
 		read := readOn(c)
@@ -50,9 +50,9 @@ func TestPingPongStandsForEarlier(t *testing.T) {
 	})
 }
 
-// TestPing: answered between any two Conns, by many callers at once and after
+// TestRule3Ping: answered between any two Conns, by many callers at once and after
 // CloseWrite between walve ends.
-func TestPing(t *testing.T) {
+func TestRule3Ping(t *testing.T) {
 	bothRoles(t, func(t *testing.T, pingsClient bool) {
 		for _, halfClose := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// TestPingEnds: Ping returns when its context or the Conn ends.
-func TestPingEnds(t *testing.T) {
+// TestRule3PingEnds: Ping returns when its context or the Conn ends.
+func TestRule3PingEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		end  func(c *walve.Conn, p *wirePeer)
@@ -113,6 +113,7 @@ func TestPingEnds(t *testing.T) {
 	}{
 		{"Close", func(c *walve.Conn, p *wirePeer) { c.Close() }, net.ErrClosed},
 		{"Close frame of the peer", func(c *walve.Conn, p *wirePeer) { p.send(fin|cls, closePayload(1000, "")) }, net.ErrClosed},
+		{"Close frame of 1001", func(c *walve.Conn, p *wirePeer) { p.send(fin|cls, closePayload(1001, "")) }, nil},
 		{"FIN", func(c *walve.Conn, p *wirePeer) { p.CloseWrite() }, io.ErrUnexpectedEOF},
 		{"RST", func(c *walve.Conn, p *wirePeer) { p.Reset() }, syscall.ECONNRESET},
 		{"violation", func(c *walve.Conn, p *wirePeer) { p.send(15, "") }, nil},
@@ -138,8 +139,8 @@ func TestPingEnds(t *testing.T) {
 	}
 }
 
-// TestPingContext: the context bounds the wait and harms nothing.
-func TestPingContext(t *testing.T) {
+// TestRule3PingContext: the context bounds the wait and harms nothing.
+func TestRule3PingContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := newWirePeer(t, walve.TestConfig{})
 		read := readOn(c)
@@ -181,9 +182,9 @@ func TestPingContext(t *testing.T) {
 	})
 }
 
-// TestPingAfterCloseWriteForeign: a foreign peer gets nothing behind a Close
+// TestRule3PingAfterCloseWriteForeign: a foreign peer gets nothing behind a Close
 // frame.
-func TestPingAfterCloseWriteForeign(t *testing.T) {
+func TestRule3PingAfterCloseWriteForeign(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := newWirePeer(t, walve.TestConfig{Client: true})
 		read := readOn(c)

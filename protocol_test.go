@@ -103,10 +103,10 @@ func violations() []violation {
 	return list
 }
 
-// TestProtocolViolations is rule 10: whatever reads, the peer is told by a
+// TestRule10Violations: whatever reads, the peer is told by a
 // Close frame with the right status and nothing behind it, and the error is a
 // *ProtocolError, for good.
-func TestProtocolViolations(t *testing.T) {
+func TestRule10Violations(t *testing.T) {
 	for _, v := range violations() {
 		t.Run(v.name, func(t *testing.T) {
 			bothRoles(t, func(t *testing.T, client bool) {
@@ -167,9 +167,9 @@ func wantProtocolError(t testing.TB, what string, err error, code walve.StatusCo
 	}
 }
 
-// TestProtocolTextFailsFast: text is refused at the very byte that makes it
+// TestRule10TextFailsFast: text is refused at the very byte that makes it
 // invalid, while the rest of its frame is still to come, and not before.
-func TestProtocolTextFailsFast(t *testing.T) {
+func TestRule10TextFailsFast(t *testing.T) {
 	texts := []string{"\x80", "\xff", "\xc0", "\xc1", "\xf5", "ascii \xfe", "\xc3(", "\xe2\x28", "\xe0\x80", "\xe0\x9f",
 		"\xed\xa0", "\xed\xbf", "\xf0\x80", "\xf0\x8f", "\xf4\x90", "\xe2\x82a", "\xf0\x9f\x98a", "κόσμε\xed\xa0", strings.Repeat("é", 2500) + "\xc0"}
 	for i, s := range texts {
@@ -202,9 +202,9 @@ func TestProtocolTextFailsFast(t *testing.T) {
 	}
 }
 
-// TestProtocolCloseCodes: which status a peer's Close frame may carry, and what
+// TestRule10CloseCodes: which status a peer's Close frame may carry, and what
 // becomes of it (RFC 6455, 7.4).
-func TestProtocolCloseCodes(t *testing.T) {
+func TestRule10CloseCodes(t *testing.T) {
 	accepted := func(code int) bool {
 		return code >= 1000 && code <= 1003 || code >= 1007 && code <= 1014 || code >= 3000 && code <= 4999
 	}
@@ -254,9 +254,9 @@ func wantPeerClosed(t *testing.T, c *walve.Conn, err error, code walve.StatusCod
 	}
 }
 
-// TestProtocolAccepts is the other side of rule 10: what looks odd and is
+// TestRule10Accepts: what looks odd and is
 // right, through every method.
-func TestProtocolAccepts(t *testing.T) {
+func TestRule10Accepts(t *testing.T) {
 	all := "a\u0080\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff\x00\ufeff"
 	for _, tt := range []struct {
 		name string
@@ -301,9 +301,9 @@ func TestProtocolAccepts(t *testing.T) {
 	}
 }
 
-// TestProtocolMessageTooBig: ReadMessage fails with 1009 as soon as a header
+// TestRule10MessageTooBig: ReadMessage fails with 1009 as soon as a header
 // takes a message over MaxMessageSize; nothing else is bounded by it.
-func TestProtocolMessageTooBig(t *testing.T) {
+func TestRule10MessageTooBig(t *testing.T) {
 	const limit = 10
 	for _, tt := range []struct {
 		name string
@@ -362,9 +362,9 @@ func TestProtocolMessageTooBig(t *testing.T) {
 	}
 }
 
-// TestProtocolViolationAfterClose: a peer that breaks the protocol behind our
+// TestRule10ViolationAfterClose: a peer that breaks the protocol behind our
 // Close frame gets no second one, and behind its own is not looked at.
-func TestProtocolViolationAfterClose(t *testing.T) {
+func TestRule10ViolationAfterClose(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, halfClose := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {

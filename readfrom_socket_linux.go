@@ -147,7 +147,7 @@ func (c *Conn) relay(p relayPipe, out syscall.RawConn, n int64) (int64, error) {
 	return moved, err
 }
 
-func (c *Conn) relayFrame(p relayPipe, out syscall.RawConn, n int64) (moved int64, begun bool, err error) {
+func (c *Conn) relayFrame(p relayPipe, out syscall.RawConn, n int64) (_ int64, begun bool, _ error) {
 	if err := c.beginWrite(); err != nil {
 		return 0, false, err
 	}
@@ -158,27 +158,39 @@ func (c *Conn) relayFrame(p relayPipe, out syscall.RawConn, n int64) (moved int6
 	if err := c.ready(); err != nil {
 		return 0, false, err
 	}
-	sent, err := c.writeFrame(c.nextHeader(OpBinary, true, n), nil)
-	if !sent {
-		return 0, false, err
-	}
-	if err == nil {
-		moved, err = drainPipe(out, p, n)
+	var b [maxHeaderSize]byte
+	hdr, _ := c.nextHeader(OpBinary, true, n).AppendBinary(b[:0]) // the header is ours
+	left, moved, err := drainPipe(out, hdr, p, n)
+	if len(left) == len(hdr) {
+		return 0, false, c.writeError(err)
 	}
 	c.out.noteFrame(true)
 	switch {
 	case moved == n:
 		return n, true, nil
 	case isTimeout(err):
+		c.out.keep(left)
 		moved, err = c.keepRest(p, moved, n, err)
 		return moved, true, err
 	}
 	return moved, true, c.writeError(err)
 }
 
-// drainPipe moves the n bytes that p holds to the socket out.
-func drainPipe(out syscall.RawConn, p relayPipe, n int64) (moved int64, err error) {
+// drainPipe sends hdr and the n bytes that p holds to the socket out, and
+// returns what is left of hdr and how many of the bytes were moved.
+func drainPipe(out syscall.RawConn, hdr []byte, p relayPipe, n int64) (left []byte, moved int64, err error) {
 	werr := out.Write(func(fd uintptr) bool {
+		for len(hdr) > 0 {
+			// MSG_MORE: the header is no segment of its own.
+			k, serr := syscall.SendmsgN(int(fd), hdr, nil, nil, syscall.MSG_MORE|syscall.MSG_NOSIGNAL)
+			if serr == syscall.EINTR {
+				continue
+			}
+			if err = serr; err != nil {
+				return err != syscall.EAGAIN
+			}
+			hdr = hdr[k:]
+		}
 		for moved < n {
 			var k int
 			if k, err = splice(p.r, int(fd), int(n-moved)); k <= 0 {
@@ -193,7 +205,7 @@ func drainPipe(out syscall.RawConn, p relayPipe, n int64) (moved int64, err erro
 	} else if err != nil {
 		err = os.NewSyscallError("splice", err)
 	}
-	return moved, err
+	return hdr, moved, err
 }
 
 // relayLate puts the n bytes that p holds in line behind a deadline that has

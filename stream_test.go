@@ -15,9 +15,9 @@ import (
 	"github.com/bodokaiser/walve/internal/memconn"
 )
 
-// TestStreamOneByteSuffices is rule 1: Read returns with the first byte of
+// TestRule1OneByteSuffices: Read returns with the first byte of
 // payload, whatever is still to come of its frame and whatever room there is.
-func TestStreamOneByteSuffices(t *testing.T) {
+func TestRule1OneByteSuffices(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, size := range []int{1, 2, 100, 255, 256, 4096, 64 << 10} {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,9 +49,9 @@ func TestStreamOneByteSuffices(t *testing.T) {
 	})
 }
 
-// TestStreamSkipsEmptyFrames: Read never returns nothing, and neither empty
+// TestRule1SkipsEmptyFrames: Read never returns nothing, and neither empty
 // frames nor control frames end its wait.
-func TestStreamSkipsEmptyFrames(t *testing.T) {
+func TestRule1SkipsEmptyFrames(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, size := range []int{1, 64 << 10} {
 			synctest.Test(t, func(t *testing.T) {
@@ -76,9 +76,9 @@ func TestStreamSkipsEmptyFrames(t *testing.T) {
 	})
 }
 
-// TestStreamReadsOnAcrossFrames: one Read takes what has arrived in many
+// TestRule1ReadsOnAcrossFrames: one Read takes what has arrived in many
 // frames, text and binary alike.
-func TestStreamReadsOnAcrossFrames(t *testing.T) {
+func TestRule1ReadsOnAcrossFrames(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		var frames []any
 		var want strings.Builder
@@ -106,15 +106,15 @@ func TestStreamReadsOnAcrossFrames(t *testing.T) {
 	})
 }
 
-// TestStreamWriteIsOneMessage: Write(p) is one binary message, in frames of at
+// TestRule1WriteShapeOnTransports: Write(p) is one binary message, in frames of at
 // most a piece, or what one writev takes, and FIN is on the last.
-func TestStreamWriteIsOneMessage(t *testing.T) {
+func TestRule1WriteShapeOnTransports(t *testing.T) {
 	if walve.MaxWritev > 256<<10 || walve.PieceSize > walve.MaxWritev {
 		t.Errorf("frames of up to %d and %d bytes", walve.PieceSize, walve.MaxWritev)
 	}
 	var sizes []int
-	for _, n := range []int{1, 126, 4096, walve.PieceSize, 65536, walve.MaxWritev, 2 * walve.MaxWritev, 1 << 20} {
-		sizes = append(sizes, n-1, n, n+1, n-14, n-10, n-4)
+	for _, n := range []int{1, 126, 4096, walve.PieceSize, 65536, walve.MaxWritev, 1 << 20} {
+		sizes = append(sizes, n-14, n-10, n-4, n, n+1)
 	}
 	for _, tr := range rawPairs() {
 		t.Run(tr.name, func(t *testing.T) {
@@ -171,53 +171,9 @@ func wantMessage(t *testing.T, fr *walve.FrameReader, masked bool, limit int, p 
 	}
 }
 
-// TestStreamNothing: Read(nil) and Write(nil) return at once and put nothing on
-// the wire.
-func TestStreamNothing(t *testing.T) {
-	bothRoles(t, func(t *testing.T, client bool) {
-		synctest.Test(t, func(t *testing.T) {
-			c, p := newWirePeer(t, walve.TestConfig{Client: client})
-			defer c.Close()
-			defer p.Close()
-			nothing := func() {
-				t.Helper()
-				for _, q := range [][]byte{nil, {}} {
-					for what, call := range map[string]func([]byte) (int, error){"Read": c.Read, "Write": c.Write} {
-						done := begin(func() (int, error) { return call(q) })
-						synctest.Wait()
-						select {
-						case r := <-done:
-							if r.n != 0 || r.err != nil {
-								t.Errorf("%s of nothing: %d, %v", what, r.n, r.err)
-							}
-						default:
-							t.Fatalf("%s of nothing waits", what)
-						}
-					}
-				}
-				p.wantNothing()
-			}
-			nothing() // nothing has come
-			p.near.SetWriteLimit(0)
-			nothing() // the peer takes nothing
-			p.near.SetWriteLimit(-1)
-			p.send(bin, "ab")
-			nothing() // something has come, inside a message
-			q := make([]byte, 1)
-			if n, err := c.Read(q); n != 1 || err != nil || q[0] != 'a' {
-				t.Errorf("Read: %d %q, %v", n, q, err)
-			}
-			nothing()
-			if n, err := c.Read(q); n != 1 || err != nil || q[0] != 'b' {
-				t.Errorf("Read: %d %q, %v", n, q, err)
-			}
-		})
-	})
-}
-
-// TestStreamWhole: whatever the pieces in which bytes are written, read and
+// TestRule1Whole: whatever the pieces in which bytes are written, read and
 // carried, the same come out, both ways at once.
-func TestStreamWhole(t *testing.T) {
+func TestRule1Whole(t *testing.T) {
 	const total = 300 << 10
 	for _, tr := range rawPairs() {
 		t.Run(tr.name, func(t *testing.T) {
