@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +91,7 @@ func TestRule3PongQueueIsBounded(t *testing.T) {
 			p.near.SetWriteLimit(3) // inside a frame
 			write := begin(func() (int, error) { return c.Write([]byte("data")) })
 			synctest.Wait()
+			goroutines := runtime.NumGoroutine()
 			read := begin(func() (int, error) { return io.ReadFull(c, make([]byte, flood)) })
 			for i := range flood {
 				p.send(fin|ping, fmt.Sprint(i))
@@ -100,6 +102,9 @@ func TestRule3PongQueueIsBounded(t *testing.T) {
 			}
 			synctest.Wait()
 			pending(t, "Write", write)
+			if n := runtime.NumGoroutine(); n > goroutines+1 {
+				t.Errorf("%d goroutines during the flood, %d before", n, goroutines)
+			}
 			p.near.SetWriteLimit(-1)
 			<-write
 			p.send(fin|ping, "after")

@@ -111,18 +111,21 @@ func newConn(nc net.Conn, cfg Config) *Conn {
 	c.framer = http2.NewFramer(queueWriter{c}, nil)
 	c.enc = hpack.NewEncoder(&c.encBuf)
 	c.target = &c.out
-	c.out = append(c.out, http2.ClientPreface...)
-	c.framer.WriteSettings(
-		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(cfg.Window)},
-		http2.Setting{ID: http2.SettingMaxFrameSize, Val: readFrameSize},
-		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaderList},
-	)
-	c.framer.WriteWindowUpdate(0, uint32(cfg.connWindow()-minWindow))
+	// In ctl, since nothing may overtake it: the server's SETTINGS can come, and
+	// be answered, before this is sent.
+	c.ctl = append(c.ctl, http2.ClientPreface...)
+	c.control(func(fr *http2.Framer) {
+		fr.WriteSettings(
+			http2.Setting{ID: http2.SettingEnablePush, Val: 0},
+			http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(cfg.Window)},
+			http2.Setting{ID: http2.SettingMaxFrameSize, Val: readFrameSize},
+			http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaderList},
+		)
+		fr.WriteWindowUpdate(0, uint32(cfg.connWindow()-minWindow))
+	})
 	if cfg.PingInterval > 0 {
 		c.ping = time.AfterFunc(cfg.PingInterval, c.keepAlive)
 	}
-	c.signalWriter()
 	return c
 }
 

@@ -47,6 +47,22 @@ func newRaw(t testing.TB, cfg Config) (*rawServer, <-chan dialed) {
 	return s, done
 }
 
+// TestPrefaceFirst: what answers SETTINGS that come early does not overtake the
+// preface.
+func TestPrefaceFirst(t *testing.T) {
+	a, _ := memconn.Pipe()
+	defer a.Close()
+	c := newConn(a, Config{PingInterval: -1})
+	defer c.fail(net.ErrClosed)
+	c.mu.Lock()
+	c.control(func(fr *http2.Framer) { fr.WriteSettingsAck() })
+	first := string(c.ctl[:len(http2.ClientPreface)])
+	c.mu.Unlock()
+	if first != http2.ClientPreface {
+		t.Errorf("%q", first)
+	}
+}
+
 type dialed struct {
 	c   *Conn
 	err error

@@ -204,6 +204,9 @@ func (c *Conn) beginData(fh http2.FrameHeader, overhead int) (*Stream, error) {
 	default:
 		s.inWindow -= size
 		s.consumedLocked(overhead)
+		if s.starved {
+			s.lendLocked()
+		}
 	}
 	return s, nil
 }

@@ -32,7 +32,9 @@ type Stream struct {
 	got      int    // bytes in into
 	inWindow int64  // what the server may send
 	unacked  int64  // what was read and is not given back to inWindow yet
+	lent     int64  // part of inWindow that is more than the window: see lendLocked
 	window   int64  // what may be sent
+	starved  bool   // a Write waits for it
 
 	queued, granted bool // see waiters
 	next            *Stream
@@ -135,14 +137,43 @@ func (s *Stream) putLocked(p []byte) {
 
 // consumedLocked gives n bytes back to the server's window, in large pieces.
 func (s *Stream) consumedLocked(n int) {
-	s.unacked += int64(n)
-	if s.gone || s.remoteEnded || s.unacked < int64(s.c.cfg.Window)/4 {
+	back := min(int64(n), s.lent)
+	s.lent -= back
+	s.unacked += int64(n) - back
+	if s.unacked >= int64(s.c.cfg.Window)/4 {
+		s.grantLocked(s.unacked)
+		s.unacked = 0
+	}
+}
+
+// grantLocked lets the server send n more bytes.
+func (s *Stream) grantLocked(n int64) {
+	if s.gone || s.remoteEnded {
 		return
 	}
-	k := s.unacked
-	s.inWindow += k
-	s.unacked = 0
-	s.c.control(func(fr *http2.Framer) { fr.WriteWindowUpdate(s.id, uint32(k)) })
+	s.inWindow += n
+	s.c.control(func(fr *http2.Framer) { fr.WriteWindowUpdate(s.id, uint32(n)) })
+}
+
+// lendStep is what net/http's server has in its queue for a stream at a time.
+const lendStep = 16 << 10
+
+// lendLocked keeps a Write that has no window from waiting for a Read: the
+// server of net/http queues the WINDOW_UPDATE of a stream behind the DATA of
+// that stream, so that, when the client has not read all that its own window
+// allows, what the server reads is never told. A little more window lets the
+// DATA, and with it the WINDOW_UPDATE, pass. At most a second window is lent,
+// and taken back as the client reads.
+func (s *Stream) lendLocked() {
+	switch {
+	case s.inWindow > 0:
+	case s.unacked > 0:
+		s.grantLocked(s.unacked)
+		s.unacked = 0
+	case s.lent < int64(s.c.cfg.Window):
+		s.lent += lendStep
+		s.grantLocked(lendStep)
+	}
 }
 
 func (s *Stream) Write(p []byte) (n int, err error) {
@@ -156,7 +187,10 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		switch {
 		case s.window <= 0:
 			s.yieldLocked()
+			s.starved = true
+			s.lendLocked()
 			s.waitLocked(s.wwake)
+			s.starved = false
 		case c.window <= 0 || !c.roomLocked() || !s.granted && !c.waiting.empty():
 			s.granted = false
 			c.waiting.push(s)

@@ -125,4 +125,3 @@ func (p *process) wantLine(t testing.TB, want string) {
 		t.Errorf("%s printed %q, want %q", p.name, got, want)
 	}
 }
-
