@@ -59,7 +59,10 @@ func (p *wirePeer) pongAfter(d time.Duration) func(wireEvent) {
 func wantKeepAliveError(t testing.TB, what string, err error) {
 	t.Helper()
 	wantOpError(t, what, err, nil)
-	ne, ok := err.(net.Error)
+	ne, ok := err.(interface {
+		Timeout() bool
+		Temporary() bool
+	}) // net.Error, whose Temporary is deprecated; crypto/tls asks for it
 	if !ok || !ne.Timeout() || ne.Temporary() || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		t.Errorf("%s: %#v, want a timeout that is not temporary and not a deadline", what, err)
 	}

@@ -281,7 +281,7 @@ func TestRule9NextWriterShort(t *testing.T) {
 					wantOpError(t, "Read", err, nil)
 					_, err = c.Write([]byte("x"))
 					wantOpError(t, "Write", err, nil)
-					if isTimeout(err) || err.(error) == io.EOF {
+					if isTimeout(err) || err == io.EOF {
 						t.Errorf("Write: %v", err)
 					}
 				}

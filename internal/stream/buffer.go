@@ -45,6 +45,10 @@ type BufferReader interface {
 // bufferReader is a Stream that can wait for input without a buffer.
 type bufferReader interface {
 	readBuffer() (*Buffer, int, error)
+}
+
+// largeReader is a Stream that can wait for input without a Large.
+type largeReader interface {
 	readLarge() (*Large, int, error)
 }
 
@@ -72,7 +76,7 @@ func ReadBuffer(s Stream) (b *Buffer, n int, err error) {
 
 // ReadLarge is ReadBuffer into a Large.
 func ReadLarge(s Stream) (b *Large, n int, err error) {
-	if r, ok := s.(bufferReader); ok {
+	if r, ok := s.(largeReader); ok {
 		return r.readLarge()
 	}
 	b = GetLarge()
