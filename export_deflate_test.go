@@ -45,3 +45,6 @@ func CompressionChoices(c *Compression) (level, threshold int) {
 	a := c.agreement()
 	return a.level, a.threshold
 }
+
+// Compression is not exported until Conn compresses.
+type Compression = compression

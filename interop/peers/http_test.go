@@ -92,6 +92,7 @@ func TestHTTPHijack(t *testing.T) {
 		}
 		req.Header.Set("Connection", "Upgrade")
 		req.Header.Set("Upgrade", "echo")
+		client.Timeout = 0 // or the body is one that cannot be written to
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -97,6 +97,8 @@ async def dial(url, codes):
 async def serve():
     factory = WebSocketServerFactory()
     factory.protocol = Server
+    # By default it fails a connection without a Close frame.
+    factory.setProtocolOptions(failByDrop=False)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
     print("listening", server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().create_future()
