@@ -236,6 +236,7 @@ func (c *Conn) endFrame() {
 	case in.fin:
 		if in.msg == OpText && !in.text.complete() {
 			c.failProtocol(StatusInvalidFramePayloadData, "text ends inside a character")
+			return // inside the message: ReadMessage must not take it for whole
 		}
 		in.msg = 0
 	}

@@ -64,6 +64,9 @@ func TestConformance(t *testing.T) {
 	t.Run("case", func(t *testing.T) {
 		for _, s := range all {
 			for _, r := range s.rows {
+				if results[r.id] != nil || r.verdict != "" && r.reason == "" {
+					t.Errorf("case %s is there twice, or differs without a reason", r.id)
+				}
 				result := new([2]string)
 				results[r.id] = result
 				for i, role := range roles {

@@ -79,7 +79,7 @@ func TestMultiplexers(t *testing.T) {
 						s = server
 					}
 					streams.Go(func() {
-						if err := s.exchange(pattern(100_000)[i:]); err != nil {
+						if err := s.exchange(pattern(30_000)[i:]); err != nil {
 							t.Error(i, err)
 						}
 					})

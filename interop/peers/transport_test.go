@@ -10,14 +10,12 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/bodokaiser/walve"
-	_ "github.com/bodokaiser/walve/enable" // for the row h2 of transports
 )
 
 // timeout is when a test that hangs is given up; nothing is measured by it.
@@ -34,24 +32,6 @@ type transport struct {
 var transports = []transport{
 	{"ws", func(t testing.TB) (*walve.Listener, *walve.Dialer) { return listen(t, nil) }},
 	{"wss", func(t testing.TB) (*walve.Listener, *walve.Dialer) { return listen(t, serverTLS()) }},
-	{"h2", listenHTTP2},
-}
-
-// listenHTTP2 mounts a Listener in a server of net/http, whose Conns are streams
-// of HTTP/2: RFC 8441.
-func listenHTTP2(t testing.TB) (*walve.Listener, *walve.Dialer) {
-	t.Helper()
-	ln := new(walve.Listener)
-	t.Cleanup(func() { ln.Close() })
-	config := serverTLS()
-	config.NextProtos = []string{"h2"}
-	s := httptest.NewUnstartedServer(ln)
-	s.EnableHTTP2, s.TLS = true, config
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	trust := clientTLS()
-	trust.NextProtos = nil
-	return ln, &walve.Dialer{URL: "wss://" + s.Listener.Addr().String() + "/", TLSConfig: trust, HTTP2: walve.HTTP2Always}
 }
 
 func listen(t testing.TB, config *tls.Config) (*walve.Listener, *walve.Dialer) {
