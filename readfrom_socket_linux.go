@@ -3,6 +3,7 @@ package walve
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -99,7 +100,7 @@ func (c *Conn) fromSocket(src syscall.Conn) (total int64, err error) {
 			return total, nil // copying goes on from here, and meets the end too
 		}
 		if err != nil {
-			return total, err
+			return total, sourceError(src, err)
 		}
 		moved, err := c.relay(p, out, int64(n))
 		total += moved
@@ -109,13 +110,27 @@ func (c *Conn) fromSocket(src syscall.Conn) (total int64, err error) {
 	}
 }
 
+// sourceError makes of err what a Read of src would return.
+func sourceError(src syscall.Conn, err error) error {
+	if oe, ok := err.(*net.OpError); ok {
+		err = oe.Err
+	}
+	if c, ok := src.(net.Conn); ok {
+		return &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	}
+	return err
+}
+
 var errNoSplice = errors.New("nothing to splice")
 
 // fillPipe waits for input and moves what there is into a pipe. At the end of
-// the input, and where splice cannot help, it returns errNoSplice.
+// the input, and where splice cannot help, it returns errNoSplice. What has
+// happened to the socket is returned as it is: the kernel tells it once, and a
+// read that went on from there would see a clean end.
 func fillPipe(in syscall.RawConn) (p relayPipe, n int, err error) {
+	var noPipe error
 	rerr := in.Read(func(fd uintptr) bool {
-		if p, err = getRelayPipe(); err != nil {
+		if p, noPipe = getRelayPipe(); noPipe != nil {
 			return true
 		}
 		if n, err = splice(int(fd), p.w, maxKernelFrame); n > 0 {
@@ -127,10 +142,12 @@ func fillPipe(in syscall.RawConn) (p relayPipe, n int, err error) {
 	switch {
 	case rerr != nil:
 		return p, 0, rerr
-	case n == 0:
+	case n > 0:
+		return p, n, nil
+	case noPipe != nil, err == nil, err == syscall.EINVAL, err == syscall.ENOSYS, err == syscall.EPERM:
 		return p, 0, errNoSplice
 	}
-	return p, n, nil
+	return p, 0, os.NewSyscallError("splice", err)
 }
 
 // relay sends the n bytes that p holds as one message, and gives p back.

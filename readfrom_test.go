@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -177,6 +178,44 @@ func TestReadFromDeadline(t *testing.T) {
 				w.Close()
 			})
 		}
+	}
+}
+
+// TestRule4ReadFromReset resets the socket that ReadFrom reads while it waits: a
+// relay that took this for the end would make a clean one of it.
+func TestRule4ReadFromReset(t *testing.T) {
+	checkLeaks(t)
+	for _, role := range []string{"client", "server"} {
+		t.Run(role, func(t *testing.T) {
+			nc1, nc2 := tcpSockets(t)
+			w, r := pair(nc1, nc2, true)
+			if role == "server" {
+				w, r = r, w
+			}
+			source, from := tcpSockets(t)
+			defer from.Close()
+			const half = "half of it"
+			io.WriteString(source, half)
+			done := make(chan error, 1)
+			go func() {
+				n, err := w.ReadFrom(from)
+				if n != int64(len(half)) {
+					t.Errorf("ReadFrom = %d", n)
+				}
+				done <- err
+			}()
+			if _, err := io.ReadFull(r, make([]byte, len(half))); err != nil {
+				t.Fatal(err)
+			}
+			source.(*net.TCPConn).SetLinger(0)
+			source.Close()
+			err := <-done
+			if _, ok := err.(*net.OpError); !ok || !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("ReadFrom: %v, want a *net.OpError around ECONNRESET", err)
+			}
+			w.Close()
+			r.Close()
+		})
 	}
 }
 
