@@ -1,0 +1,289 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bodokaiser/walve"
+)
+
+// transferSize is 64 MiB, or 1 GiB with WALVE_TEST_GIB=1.
+func transferSize() int64 {
+	if os.Getenv("WALVE_TEST_GIB") != "" {
+		return 1 << 30
+	}
+	return 64 << 20
+}
+
+// stream is n bytes that differ by name.
+func stream(name string, n int64) io.Reader {
+	return io.LimitReader(rand.NewChaCha8(sha256.Sum256([]byte(name))), n)
+}
+
+// digest reads r to its end.
+func digest(r io.Reader) (string, error) {
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	return fmt.Sprintf("%d bytes %s", n, hex.EncodeToString(h.Sum(nil)[:8])), err
+}
+
+func wantDigest(t *testing.T, what string, r io.Reader, name string, n int64) {
+	t.Helper()
+	got, err := digest(r)
+	want, _ := digest(stream(name, n))
+	if err != nil || got != want {
+		t.Errorf("%s: %s, %v, want %s", what, got, err, want)
+	}
+}
+
+// TestTransfer sends both ways through walve dial and walve listen. The target
+// answers when the client has ended and not before: without half-close end to
+// end there would be no answer.
+func TestTransfer(t *testing.T) {
+	size := transferSize()
+	received := make(chan string, 1)
+	target := serveTCP(t, func(c *net.TCPConn) {
+		got, err := digest(c)
+		received <- fmt.Sprint(got, err)
+		if err == nil {
+			io.Copy(c, stream("down", size))
+		}
+	})
+	cert, key := certificate(t)
+	_, urls := startListen(t, 2, "-tls-cert", cert, "-tls-key", key,
+		"ws://127.0.0.1:0/plain", target, "wss://localhost:0/secure", target)
+	want, _ := digest(stream("up", size))
+	want += "<nil>"
+
+	for _, rawURL := range urls {
+		scheme, _, _ := strings.Cut(rawURL, ":")
+		flags := []string{"-ca", cert}
+		t.Run(scheme+"/forward", func(t *testing.T) {
+			_, address := startForward(t, append(flags, rawURL)...)
+			c := dialTCP(t, address)
+			if _, err := io.Copy(c, stream("up", size)); err != nil {
+				t.Fatal(err)
+			}
+			c.CloseWrite()
+			wantDigest(t, "down", c, "down", size)
+			if got := <-received; got != want {
+				t.Errorf("up: %s, want %s", got, want)
+			}
+		})
+		t.Run(scheme+"/stdio", func(t *testing.T) {
+			cmd := walveCommand(t, append(append([]string{"dial"}, flags...), rawURL)...)
+			cmd.Stdin = stream("up", size)
+			cmd.Stderr = os.Stderr
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			wantDigest(t, "down", out, "down", size)
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+			if got := <-received; got != want {
+				t.Errorf("up: %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestTransferCounted transfers both ways at once while the counters are read
+// again and again, which interrupts the copies each time.
+func TestTransferCounted(t *testing.T) {
+	size := transferSize() / 4
+	target := serveTCP(t, func(c *net.TCPConn) {
+		var wg sync.WaitGroup
+		wg.Go(func() { wantDigest(t, "up", c, "up", size) })
+		io.Copy(c, stream("down", size))
+		c.CloseWrite()
+		wg.Wait()
+	})
+	listen := start(t, "listen", "-debug", "127.0.0.1:0", "ws://127.0.0.1:0/", target)
+	vars := listen.next("debugging")["url"].(string)
+	url := listen.next("listening")["url"].(string)
+	forward := start(t, "dial", "-debug", "127.0.0.1:0", "-listen", "127.0.0.1:0", url)
+	dialVars := forward.next("debugging")["url"].(string)
+	c := dialTCP(t, forward.next("listening")["address"].(string))
+
+	done, polled := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(polled)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				readVars(t, vars)
+				readVars(t, dialVars)
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		io.Copy(c, stream("up", size))
+		c.CloseWrite()
+	})
+	wantDigest(t, "down", c, "down", size)
+	wg.Wait()
+	close(done)
+	<-polled
+
+	forward.next("connection ended")
+	listen.next("connection ended")
+	for url, want := range map[string]walveVars{
+		vars:     {Total: 1, Sent: size, Received: size, CloseCodes: map[string]int64{"1000": 1}},
+		dialVars: {Total: 1, Sent: size, Received: size, CloseCodes: map[string]int64{"1000": 1}},
+	} {
+		got := readVars(t, url)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// walveVars is what /debug/vars says of walve.
+type walveVars struct {
+	Open       int64            `json:"connections_open"`
+	Total      int64            `json:"connections_total"`
+	Sent       int64            `json:"bytes_sent"`
+	Received   int64            `json:"bytes_received"`
+	Failures   map[string]int64 `json:"handshake_failures"`
+	CloseCodes map[string]int64 `json:"close_codes"`
+}
+
+func readVars(t *testing.T, url string) walveVars {
+	client := http.Client{Timeout: patience}
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Error(err)
+		return walveVars{}
+	}
+	defer resp.Body.Close()
+	var all struct{ Walve walveVars }
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
+		t.Error(err)
+	}
+	client.CloseIdleConnections()
+	return all.Walve
+}
+
+// TestReset holds that an error on one side never becomes a clean end on the
+// other.
+func TestReset(t *testing.T) {
+	target := serveTCP(t, func(c *net.TCPConn) {
+		io.WriteString(c, "half of it")
+		io.ReadFull(c, make([]byte, 1))
+		c.SetLinger(0) // and Close resets
+	})
+	cert, key := certificate(t)
+	_, urls := startListen(t, 2, "-tls-cert", cert, "-tls-key", key, "ws://127.0.0.1:0/", target, "wss://localhost:0/", target)
+	for _, url := range urls {
+		scheme, _, _ := strings.Cut(url, ":")
+		t.Run(scheme, func(t *testing.T) {
+			_, address := startForward(t, "-ca", cert, url)
+			c := dialTCP(t, address)
+			if _, err := io.ReadFull(c, make([]byte, len("half of it"))); err != nil {
+				t.Fatal(err)
+			}
+			c.Write([]byte{0})
+			if n, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("Read returned %d, %v after a reset of the target, want an error", n, err)
+			}
+
+			r := runWalve(t, strings.NewReader("x"), "dial", "-ca", cert, url)
+			if r.code != exitFailed || r.stdout != "half of it" || !strings.Contains(r.stderr, "1014") {
+				t.Errorf("%+v, want exit code 1 and status 1014", r)
+			}
+		})
+	}
+
+	// The other way round.
+	ended := make(chan error, 1)
+	_, address := startForward(t, serveWebSocket(t, func(conn *walve.Conn) {
+		conn.Write([]byte{0})
+		_, err := io.Copy(io.Discard, conn)
+		ended <- err
+	}))
+	c := dialTCP(t, address)
+	io.ReadFull(c, make([]byte, 1))
+	c.SetLinger(0)
+	c.Close()
+	var closed *walve.CloseError
+	if err := <-ended; !errors.As(err, &closed) || closed.Code != walve.StatusInternalError {
+		t.Errorf("the server got %v after a reset of the client, want 1011", err)
+	}
+}
+
+// TestParallel has 1,000 connections open at a time.
+func TestParallel(t *testing.T) {
+	const n = 1000
+	socket := filepath.Join(shortTempDir(t), "s")
+	serveOn(t, "unix", socket, func(c net.Conn) { io.Copy(c, c) })
+	_, urls := startListen(t, 1, "ws://127.0.0.1:0/", "unix://"+socket)
+	_, address := startForward(t, urls[0])
+
+	var open, done sync.WaitGroup
+	open.Add(n)
+	for i := range n {
+		done.Go(func() {
+			var once sync.Once
+			here := func() { once.Do(open.Done) }
+			defer here()
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(patience))
+			name := fmt.Sprint(i)
+			first := make([]byte, 16)
+			want := make([]byte, 16)
+			src := stream(name, 4096)
+			io.ReadFull(src, want)
+			c.Write(want)
+			if _, err := io.ReadFull(c, first); err != nil || string(first) != string(want) {
+				t.Errorf("connection %d: %x, %v", i, first, err)
+				return
+			}
+			here()
+			open.Wait()
+			io.Copy(c, src)
+			c.(*net.TCPConn).CloseWrite()
+			got, err := digest(io.MultiReader(strings.NewReader(string(first)), c))
+			if want, _ := digest(stream(name, 4096)); err != nil || got != want {
+				t.Errorf("connection %d: %s, %v, want %s", i, got, err, want)
+			}
+		})
+	}
+	done.Wait()
+}
+
+// shortTempDir is for sockets, whose path may have about 100 bytes.
+func shortTempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "walve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
