@@ -121,14 +121,10 @@ func (c *Conn) drain(until time.Time) {
 		return
 	}
 	c.s.SetReadDeadline(until)
-	in := &c.in
 	for !c.drained() {
-		if in.buf == nil && c.fill() != nil {
+		if _, err := c.skim(); err != nil {
 			return
 		}
-		rest := in.buf[in.r:in.w]
-		c.consume(rest, rest)
-		in.discard(len(rest))
 	}
 }
 

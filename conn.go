@@ -142,9 +142,7 @@ func (c *Conn) wakeLocked() {
 			close(c.done)
 		}
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.stopTimerLocked()
 	c.endPingsLocked()
 }
 

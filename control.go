@@ -47,14 +47,8 @@ func (c *Conn) controlPayload(src []byte) int {
 		in.ctl = new(controlFrame)
 	}
 	k := min(len(src), int(in.left))
-	dst := in.ctl.p[in.ctl.n:]
-	if c.hs.client {
-		copy(dst, src[:k])
-	} else {
-		in.key = maskCopy(dst, src[:k], in.key)
-	}
+	c.unmask(in.ctl.p[in.ctl.n:], src[:k])
 	in.ctl.n += uint8(k)
-	in.left -= int64(k)
 	if in.left == 0 {
 		c.endFrame()
 	}
@@ -104,9 +98,7 @@ func (c *Conn) peerClosed(payload []byte) {
 	r.status, r.reason = code, reason
 	if c.in.err == io.EOF && c.hs.halfClose && !c.ended {
 		c.halfClosed = true // and no reply: this side may write on
-		if c.timer != nil {
-			c.timer.Stop()
-		}
+		c.stopTimerLocked()
 		go c.hearControl()
 		return
 	}
@@ -283,25 +275,22 @@ func (c *Conn) hearControl() {
 	in := &c.in
 	in.err = nil
 	for in.err == nil {
-		if in.buf == nil && c.fill() != nil {
+		n, err := c.skim()
+		if err != nil {
 			return
 		}
-		rest := in.buf[in.r:in.w]
-		if n, _ := c.consume(rest, rest); n > 0 || in.msg != 0 {
+		if n > 0 || in.msg != 0 {
 			// RFC 6455, 5.5.1: "The application MUST NOT send any more data
 			// frames after sending a Close frame."
 			c.failProtocol(StatusProtocolError, "data behind a Close frame")
 		}
-		in.discard(len(rest))
 	}
 }
 
 // deafLocked notes that nothing more will be read, and why.
 func (c *Conn) deafLocked(err error) {
 	c.deaf, c.rareLocked().readErr = true, err
-	if c.timer != nil {
-		c.timer.Stop()
-	}
+	c.stopTimerLocked()
 	c.endPingsLocked()
 }
 

@@ -235,15 +235,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addTLS bool, t *t
 	if err != nil {
 		return nil, w.failed(err)
 	}
-	if tc, ok := conn.(tlsConn); ok && t.secure {
-		state := tc.ConnectionState()
-		resp.TLS = &state
-	}
-	if d.Jar != nil {
-		if cookies := resp.Cookies(); len(cookies) > 0 {
-			d.Jar.SetCookies(req.URL, cookies)
-		}
-	}
+	d.noteResponse(resp, conn, t, req)
 	subprotocol, agreed, wrong := checkResponse(resp, req.accept, d.Subprotocols, clientOffers)
 	if wrong != "" {
 		r.keepBody(resp)
@@ -258,6 +250,20 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addTLS bool, t *t
 	hs := &handshake{client: true, halfClose: agreed.halfClose, subprotocol: subprotocol, response: resp}
 	hs.limits(d.MaxMessageSize, d.KeepAlive)
 	return newConn(stream.New(conn), hs, r.buffered()), nil
+}
+
+// noteResponse notes the state of TLS on conn, which resp came by, and puts the
+// cookies that resp sets into the Jar, whatever else it says.
+func (d *Dialer) noteResponse(resp *http.Response, conn net.Conn, t *target, req *request) {
+	if tc, ok := conn.(tlsConn); ok && t.secure {
+		state := tc.ConnectionState()
+		resp.TLS = &state
+	}
+	if d.Jar != nil {
+		if cookies := resp.Cookies(); len(cookies) > 0 {
+			d.Jar.SetCookies(req.URL, cookies)
+		}
+	}
 }
 
 // tlsConfig returns a copy of TLSConfig for the server called name.

@@ -155,15 +155,7 @@ func (d *Dialer) finishHTTP2(ctx context.Context, s *h2.Stream, answer *h2.Respo
 		Proto: "HTTP/2.0", ProtoMajor: 2, Header: answer.Header,
 		ContentLength: -1, Body: http.NoBody, Request: &asked,
 	}
-	if tc, ok := s.NetConn().(tlsConn); ok && t.secure {
-		state := tc.ConnectionState()
-		resp.TLS = &state
-	}
-	if d.Jar != nil {
-		if cookies := resp.Cookies(); len(cookies) > 0 {
-			d.Jar.SetCookies(req.URL, cookies)
-		}
-	}
+	d.noteResponse(resp, s.NetConn(), t, req)
 	// RFC 8441, 4: "A 2xx (Successful) response"; 5: "the |Sec-WebSocket-Accept|
 	// header field [is not] included".
 	wrong := "the server does not open a websocket"

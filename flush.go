@@ -1,8 +1,6 @@
 package walve
 
-import (
-	"time"
-)
+import "time"
 
 // flush sends what must leave before the next frame: the rest of one that was
 // cut, then, at a frame boundary, what is queued. The caller holds wireTurn.
@@ -10,8 +8,7 @@ import (
 func (c *Conn) flush() error {
 	o := &c.out
 	for o.unit != nil || c.takeQueued() {
-		n, err := c.s.Write(o.unit.rest())
-		o.unit.r += n
+		_, err := o.unit.writeTo(c.s)
 		if err != nil && o.unit.r < o.unit.w {
 			return err
 		}

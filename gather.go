@@ -30,7 +30,7 @@ func (c *Conn) queueLocked() *queue {
 func (c *Conn) gather(op Opcode, p []byte) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.takeMessageLocked(); err != nil {
+	if err := c.takeForWriteLocked(&c.msgTurn); err != nil {
 		return true, err
 	}
 	defer c.msgTurn.release()
@@ -46,9 +46,7 @@ func (c *Conn) gather(op Opcode, p []byte) (bool, error) {
 		return false, nil
 	}
 	h := c.nextHeader(op, true, int64(len(p)))
-	var b [maxHeaderSize]byte
-	hdr, _ := h.AppendBinary(b[:0]) // h is ours
-	u.append(hdr)
+	u.appendHeader(h)
 	c.appendPayload(u, p, h.MaskKey)
 	c.wakeFlushLocked()
 	return true, nil

@@ -115,13 +115,8 @@ func checkRequest(r *http.Request) (key string, refused *HandshakeError) {
 	if hasBody(r) {
 		return refuse(http.StatusBadRequest, "the request has a body")
 	}
-	// "A |Sec-WebSocket-Version| header field, with a value of 13", and "MUST
-	// NOT appear more than once in an HTTP request" (11.3.5).
-	switch versions := r.Header["Sec-Websocket-Version"]; {
-	case len(versions) > 1:
-		return refuse(http.StatusBadRequest, "repeated Sec-WebSocket-Version")
-	case len(versions) == 0 || versions[0] != protocolVersion:
-		return refuse(http.StatusUpgradeRequired, "the version of the protocol is not 13")
+	if refused := checkVersion(r); refused != nil {
+		return "", refused
 	}
 	// "A |Sec-WebSocket-Key| header field with a base64-encoded value that,
 	// when decoded, is 16 bytes in length", and not more than once (11.3.1).
@@ -130,6 +125,19 @@ func checkRequest(r *http.Request) (key string, refused *HandshakeError) {
 		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key is not 16 bytes in base64, once")
 	}
 	return keys[0], nil
+}
+
+// checkVersion holds r against RFC 6455, 4.2.1, item 6: "A
+// |Sec-WebSocket-Version| header field, with a value of 13", which "MUST NOT
+// appear more than once in an HTTP request" (11.3.5).
+func checkVersion(r *http.Request) *HandshakeError {
+	switch versions := r.Header["Sec-Websocket-Version"]; {
+	case len(versions) > 1:
+		return &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "repeated Sec-WebSocket-Version"}
+	case len(versions) == 0 || versions[0] != protocolVersion:
+		return &HandshakeError{StatusCode: http.StatusUpgradeRequired, Reason: "the version of the protocol is not 13"}
+	}
+	return nil
 }
 
 // asksForUpgrade tells the requests for WebSocket from all others: RFC 6455,

@@ -12,15 +12,3 @@ func isExtendedConnect(r *http.Request) bool {
 	protocol := r.Header[":protocol"]
 	return len(protocol) == 1 && equalFold(protocol[0], "websocket")
 }
-
-// checkConnect holds r against RFC 8441, 5: what RFC 6455 says of the handshake
-// but for the fields that say how HTTP/1.1 switches protocols, and for the key.
-func checkConnect(r *http.Request) *HandshakeError {
-	switch versions := r.Header["Sec-Websocket-Version"]; {
-	case len(versions) > 1:
-		return &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "repeated Sec-WebSocket-Version"}
-	case len(versions) == 0 || versions[0] != protocolVersion:
-		return &HandshakeError{StatusCode: http.StatusUpgradeRequired, Reason: "the version of the protocol is not 13"}
-	}
-	return nil
-}

@@ -51,3 +51,9 @@ func (c *Conn) keepAlive() {
 	c.timer.Reset(c.hs.keepAlive / 2)
 	c.mu.Unlock()
 }
+
+func (c *Conn) stopTimerLocked() {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}

@@ -154,19 +154,8 @@ func (c *Conn) consume(dst, src []byte) (n, used int) {
 // only if the text went wrong there.
 func (c *Conn) payload(dst, src []byte) (given, used int) {
 	in := &c.in
-	k := len(src)
-	if k > len(dst) {
-		k = len(dst)
-	}
-	if int64(k) > in.left {
-		k = int(in.left)
-	}
-	if c.hs.client {
-		copy(dst, src[:k])
-	} else {
-		in.key = maskCopy(dst, src[:k], in.key)
-	}
-	in.left -= int64(k)
+	k := int(min(int64(len(src)), int64(len(dst)), in.left))
+	c.unmask(dst, src[:k])
 	in.fresh = false
 	if in.msg == OpText {
 		before := in.text
@@ -179,6 +168,16 @@ func (c *Conn) payload(dst, src []byte) (given, used int) {
 		c.endFrame()
 	}
 	return k, k
+}
+
+// unmask moves src, payload of the current frame, to dst.
+func (c *Conn) unmask(dst, src []byte) {
+	if c.hs.client {
+		copy(dst, src)
+	} else {
+		c.in.key = maskCopy(dst, src, c.in.key)
+	}
+	c.in.left -= int64(len(src))
 }
 
 // header takes a frame's header from src, going on in one that an earlier read
@@ -260,6 +259,21 @@ func (c *Conn) fill() error {
 		return c.readError(err)
 	}
 	return nil
+}
+
+// skim reads on for the sake of control frames and returns how many bytes of
+// payload have gone by.
+func (c *Conn) skim() (int, error) {
+	in := &c.in
+	if in.buf == nil {
+		if err := c.fill(); err != nil {
+			return 0, err
+		}
+	}
+	rest := in.buf[in.r:in.w]
+	n, _ := c.consume(rest, rest)
+	in.discard(len(rest))
+	return n, nil
 }
 
 // stash puts a copy of b where the next read looks first.

@@ -144,8 +144,7 @@ func (c *Conn) appendKept(u *unit, n int) {
 func (c *Conn) writeFilled(u *unit, n int, op Opcode, fin bool) error {
 	c.fillHeader(u, n, op, fin)
 	c.out.unit = u
-	k, err := c.s.Write(u.rest())
-	u.r += k
+	_, err := u.writeTo(c.s)
 	sent, err := c.settle(true, err)
 	if sent {
 		c.out.noteFrame(fin)

@@ -19,15 +19,15 @@ func (c *Conn) fromKernel(r io.Reader) (int64, error) {
 	if c.hs.client {
 		return 0, nil
 	}
-	limit := int64(-1)
 	if lr, ok := r.(*io.LimitedReader); ok {
 		n, err := c.fromKernelLimited(lr.R, max(lr.N, 0))
 		lr.N -= n
 		return n, err
 	}
-	return c.fromKernelLimited(r, limit)
+	return c.fromKernelLimited(r, -1)
 }
 
+// fromKernelLimited is fromKernel of limit bytes, or of all if it is negative.
 func (c *Conn) fromKernelLimited(r io.Reader, limit int64) (int64, error) {
 	if f, ok := r.(file); ok && isStd(r, "os", "File", "fileWithoutWriteTo") {
 		return c.fromFile(f, limit)

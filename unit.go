@@ -1,6 +1,7 @@
 package walve
 
 import (
+	"io"
 	"sync"
 
 	"github.com/bodokaiser/walve/internal/stream"
@@ -55,11 +56,20 @@ func (u *unit) rest() []byte { return u.b[u.r:u.w] }
 
 func (u *unit) room() int { return len(u.b) - u.w }
 
-// append appends p, for which there is room, and returns where it lies.
-func (u *unit) append(p []byte) []byte {
-	n := copy(u.b[u.w:], p)
-	u.w += n
-	return u.b[u.w-n : u.w]
+// writeTo has w write what is left of u.
+func (u *unit) writeTo(w io.Writer) (int, error) {
+	n, err := w.Write(u.rest())
+	u.r += n
+	return n, err
+}
+
+// append appends p, for which there is room.
+func (u *unit) append(p []byte) { u.w += copy(u.b[u.w:], p) }
+
+// appendHeader appends h, for which there is room.
+func (u *unit) appendHeader(h Header) {
+	b, _ := h.AppendBinary(u.b[:u.w]) // h is ours
+	u.w = len(b)
 }
 
 // appendMasked appends p masked with key.

@@ -57,8 +57,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 //
 // If r cannot be upgraded it is answered with the status that RFC 6455 section
 // 4.2 and RFC 9110 ask for, and the error is a *HandshakeError with that
-// status: 405 if the method is not GET (and r is no such CONNECT), 400 if r is not HTTP/1.1, is malformed
-// or has a body, 426 if it asks for no upgrade or for another version, 403 if
+// status: 405 if the method is not GET (and r is no such CONNECT), 400 if r is
+// not HTTP/1.1, is malformed or has a body, 426 if it asks for no upgrade or for another version, 403 if
 // its origin is not allowed, 500 if w cannot be hijacked. Any other error
 // is the network's.
 //
@@ -83,7 +83,9 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	var refused *HandshakeError
 	connect := isExtendedConnect(r)
 	if connect {
-		refused = checkConnect(r)
+		// RFC 8441, 5, leaves out the fields that say how HTTP/1.1 switches
+		// protocols, and the key.
+		refused = checkVersion(r)
 	} else {
 		key, refused = checkRequest(r)
 	}

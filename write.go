@@ -122,7 +122,7 @@ func (c *Conn) nextHeader(op Opcode, fin bool, length int64) Header {
 // beginWrite takes the turns of a user's call that writes a message.
 func (c *Conn) beginWrite() error {
 	c.mu.Lock()
-	err := c.takeMessageLocked()
+	err := c.takeForWriteLocked(&c.msgTurn)
 	if err == nil {
 		if err = c.takeWireLocked(); err != nil {
 			c.msgTurn.release()
@@ -138,8 +138,6 @@ func (c *Conn) endWrite() {
 	c.releaseWireLocked()
 	c.mu.Unlock()
 }
-
-func (c *Conn) takeMessageLocked() error { return c.takeForWriteLocked(&c.msgTurn) }
 
 // takeWireLocked takes the wire for a user's call, whom the write deadline
 // governs.
@@ -215,6 +213,8 @@ func (c *Conn) writeUnit(hdr []byte, key [4]byte, p []byte) (sent bool, err erro
 	c.out.unit = newUnit(len(hdr) + len(p))
 	c.out.unit.append(hdr)
 	c.appendPayload(c.out.unit, p, key)
+	// Not by writeTo: its frame on the stack below Write would double, to 4 KiB,
+	// the stack of every goroutine that answers and then waits in Read.
 	n, err := c.s.Write(c.out.unit.rest())
 	c.out.unit.r += n
 	return c.settle(n > 0, err)
