@@ -75,6 +75,15 @@ func socketPair(t testing.TB, network, address string) (net.Conn, net.Conn) {
 	return <-dialled, accepted
 }
 
+// refusingAddr returns an address that refuses connections until t ends: the
+// port of a client, which nobody else is given meanwhile.
+func refusingAddr(t testing.TB) string {
+	t.Helper()
+	client, server := tcpSockets(t)
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client.LocalAddr().String()
+}
+
 // A pairMaker makes the two ends of a transport, the client's first.
 type pairMaker struct {
 	name string

@@ -269,12 +269,7 @@ func wantRecoverableWrite(t *testing.T, from, to net.Conn) {
 
 func TestDialProxyErrors(t *testing.T) {
 	checkLeaks(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	closed := ln.Addr().String()
+	closed := refusingAddr(t)
 	raw := func(answer string) string {
 		return strings.TrimPrefix(rawServer(t, func(p *rawPeer) {
 			p.Peek(1)

@@ -197,12 +197,7 @@ func TestDialRefusesToSend(t *testing.T) {
 
 // TestDialErrors: those of the system are found, in what net.Dial returns.
 func TestDialErrors(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := refusingAddr(t)
 	d := &walve.Dialer{URL: "ws://" + addr}
 	c, err := d.DialContext(context.Background(), "tcp", "ignored:1")
 	var oe *net.OpError

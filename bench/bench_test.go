@@ -21,10 +21,26 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// testPeers are all. nbio 1.6.8 races with itself (nbhttp.Engine.listen stores a
+// Conn's address when its OnData may run already), so that it is tested without
+// the race detector only; .ci/run does that as well.
+func testPeers() *regexp.Regexp {
+	if !raceEnabled {
+		return regexp.MustCompile("")
+	}
+	var names []string
+	for _, p := range peers {
+		if p.Name != "nbio" {
+			names = append(names, regexp.QuoteMeta(p.Name))
+		}
+	}
+	return regexp.MustCompile("^(" + strings.Join(names, "|") + ")$")
+}
+
 func newTestRunner(t *testing.T, launch launcher) *runner {
 	return &runner{
 		scale: scale{tiny: true}, reps: 1, timeout: 20 * time.Second,
-		run: regexp.MustCompile(""), peers: regexp.MustCompile(""),
+		run: regexp.MustCompile(""), peers: testPeers(),
 		launch: launch, out: io.Discard, progress: io.Discard, dir: t.TempDir(),
 	}
 }
