@@ -16,6 +16,7 @@ import (
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/internal/memconn"
 	"github.com/bodokaiser/walve/internal/stream"
+	"github.com/bodokaiser/walve/internal/testcert"
 )
 
 // TestRule5CloseUnblocks blocks every call in turn, with another of its kind
@@ -189,7 +190,7 @@ func isOpen(nc *memconn.Conn) bool { return !errors.Is(nc.SetLinger(-1), net.Err
 // TestRule5DeadPeerBelowTLS has tls.Conn.Close, which waits to send its alert,
 // in the way, and a queue between Write and tls.Conn.
 func TestRule5DeadPeerBelowTLS(t *testing.T) {
-	cert := selfSigned(t)
+	cert := testcert.Get()
 	below := map[string]func(nc net.Conn) net.Conn{
 		"hijacked": func(nc net.Conn) net.Conn { return nc },
 		"own":      func(nc net.Conn) net.Conn { return stream.NewTransport(nc) },

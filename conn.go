@@ -247,8 +247,7 @@ func (c *Conn) opError(op string, err error) error {
 		}
 		err = oe.Err
 	}
-	local := c.LocalAddr()
-	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: c.RemoteAddr(), Err: err}
+	return stream.OpError(c, op, err)
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

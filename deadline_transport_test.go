@@ -13,6 +13,7 @@ import (
 
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/internal/stream"
+	"github.com/bodokaiser/walve/internal/testcert"
 )
 
 // tlsSockets is tcpSockets with TLS as walve and as a user's https server have
@@ -26,7 +27,7 @@ func tlsSockets(walveIsClient bool) func(t testing.TB) (client, server net.Conn)
 			nc2 = stream.NewTransport(nc2)
 		}
 		client := tls.Client(nc1, &tls.Config{InsecureSkipVerify: true})
-		server := tls.Server(nc2, &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
+		server := tls.Server(nc2, &tls.Config{Certificates: []tls.Certificate{testcert.Get()}})
 		wait := background(client.Handshake)
 		if err := errors.Join(server.Handshake(), wait()); err != nil {
 			t.Fatal(err)

@@ -1,24 +1,19 @@
 package walve_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/internal/memconn"
+	"github.com/bodokaiser/walve/internal/testcert"
 )
 
 // checkEnd checks that err is a bare io.EOF or, for any other want, a
@@ -215,7 +210,7 @@ func TestRule4CloseStatusAfterOwnClose(t *testing.T) {
 // below, at the end of a record that is the end of a frame: crypto/tls takes an
 // io.EOF there for a clean end, and an io.ErrUnexpectedEOF as well if it is bare.
 func TestRule4TLSCutAtRecordBoundary(t *testing.T) {
-	cert := selfSigned(t)
+	cert := testcert.Get()
 	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			own, peerConn := memconn.Pipe()
@@ -241,18 +236,4 @@ func TestRule4TLSCutAtRecordBoundary(t *testing.T) {
 			peer.Close()
 		}
 	})
-}
-
-func selfSigned(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/bodokaiser/walve/internal/stream"
 )
 
 // A relayPipe is what splice(2) moves bytes through: what it holds after a fill
@@ -116,7 +118,7 @@ func sourceError(src syscall.Conn, err error) error {
 		err = oe.Err
 	}
 	if c, ok := src.(net.Conn); ok {
-		return &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+		return stream.OpError(c, "read", err)
 	}
 	return err
 }

@@ -3,14 +3,9 @@ package enable_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,21 +20,8 @@ import (
 	"golang.org/x/net/nettest"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/testcert"
 )
-
-// certificate is one for every server of the tests.
-var certificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
 
 // checkLeaks fails t if goroutines of the module outlive it.
 func checkLeaks(t testing.TB) {
@@ -107,7 +89,7 @@ func newService(secure bool, addr string) *service {
 func listenService(t testing.TB, secure bool) *service {
 	ln := new(walve.Listener)
 	if secure {
-		ln.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+		ln.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testcert.Get()}}
 	}
 	if err := ln.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -131,7 +113,7 @@ func httpService(t testing.TB, secure bool, handler http.Handler) *service {
 	server.Protocols.SetHTTP2(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	if secure {
-		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testcert.Get()}}
 		go server.ServeTLS(inner, "", "")
 	} else {
 		go server.Serve(inner)

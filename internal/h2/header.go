@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/bodokaiser/walve/internal/stream"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -161,7 +162,7 @@ func (c *Conn) endHeader(b *block) error {
 		}
 		status := int(b.status[0]-'0')*100 + int(b.status[1]-'0')*10 + int(b.status[2]-'0')
 		s.resp = &Response{Status: status, Header: b.header}
-		signal(s.rwake)
+		stream.Signal(s.rwake)
 		if b.end {
 			s.remoteEndLocked()
 		}

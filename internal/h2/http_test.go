@@ -2,14 +2,9 @@ package h2_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -22,21 +17,8 @@ import (
 
 	_ "github.com/bodokaiser/walve/enable"
 	"github.com/bodokaiser/walve/internal/h2"
+	"github.com/bodokaiser/walve/internal/testcert"
 )
-
-// certificate is one for every server of the tests.
-var certificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
 
 // serve runs net/http's server for HTTP/2, over TLS or not, and returns what
 // dials it.
@@ -52,7 +34,7 @@ func serve(t testing.TB, secure bool, maxStreams int, handler http.HandlerFunc) 
 	}
 	if secure {
 		server.Protocols.SetHTTP2(true)
-		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testcert.Get()}}
 		go server.ServeTLS(ln, "", "")
 	} else {
 		server.Protocols.SetUnencryptedHTTP2(true)

@@ -1,6 +1,9 @@
 package h2
 
-import "golang.org/x/net/http2"
+import (
+	"github.com/bodokaiser/walve/internal/stream"
+	"golang.org/x/net/http2"
+)
 
 func (c *Conn) readWindowUpdate(f *http2.WindowUpdateFrame) error {
 	c.mu.Lock()
@@ -28,7 +31,7 @@ func (c *Conn) readWindowUpdate(f *http2.WindowUpdateFrame) error {
 		s.resetLocked(http2.ErrCodeFlowControl, "the window of the stream overflows")
 		return nil
 	}
-	signal(s.wwake)
+	stream.Signal(s.wwake)
 	return nil
 }
 
@@ -111,7 +114,7 @@ func (c *Conn) initialWindowLocked(v int64) error {
 			return connError(http2.ErrCodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE makes a window overflow")
 		}
 		if delta > 0 {
-			signal(s.wwake)
+			stream.Signal(s.wwake)
 		}
 	}
 	return nil

@@ -50,15 +50,6 @@ type Stream struct {
 
 var _ stream.Stream = (*Stream)(nil)
 
-func signal(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
-
-func isPast(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
-
 // waitLocked gives up c.mu until there is something new for one direction.
 func (s *Stream) waitLocked(wake chan struct{}) {
 	s.c.mu.Unlock()
@@ -75,7 +66,7 @@ func (s *Stream) readyLocked(p []byte) error {
 			return s.opError("read", net.ErrClosed)
 		case s.got > 0:
 			return nil
-		case isPast(s.readBy):
+		case stream.IsPast(s.readBy):
 			return s.opError("read", os.ErrDeadlineExceeded)
 		case !s.recv.empty():
 			return nil
@@ -132,7 +123,7 @@ func (s *Stream) putLocked(p []byte) {
 		p = p[n:]
 	}
 	s.recv.put(p)
-	signal(s.rwake)
+	stream.Signal(s.rwake)
 }
 
 // consumedLocked gives n bytes back to the server's window, in large pieces.
@@ -222,7 +213,7 @@ func (s *Stream) writableLocked() error {
 		return s.opError("write", net.ErrClosed)
 	case s.writeErr != nil:
 		return s.opError("write", s.writeErr)
-	case isPast(s.writeBy):
+	case stream.IsPast(s.writeBy):
 		return s.opError("write", os.ErrDeadlineExceeded)
 	}
 	return nil
@@ -248,7 +239,7 @@ func (s *Stream) endLocked() {
 	}
 	s.localEnded = true
 	s.c.data(s.id, nil, true)
-	signal(s.wwake)
+	stream.Signal(s.wwake)
 	if s.remoteEnded {
 		s.removeLocked()
 	}
@@ -289,8 +280,8 @@ func (s *Stream) closeLocked() {
 			t.Stop()
 		}
 	}
-	signal(s.rwake)
-	signal(s.wwake)
+	stream.Signal(s.rwake)
+	stream.Signal(s.wwake)
 }
 
 // remoteEndLocked acts on END_STREAM.
@@ -300,7 +291,7 @@ func (s *Stream) remoteEndLocked() {
 	}
 	s.remoteEnded = true
 	s.readErr = io.EOF
-	signal(s.rwake)
+	stream.Signal(s.rwake)
 	if s.localEnded {
 		s.removeLocked()
 	}
@@ -332,8 +323,8 @@ func (s *Stream) failLocked(err error) {
 		s.readErr = err
 	}
 	s.writeErr = err
-	signal(s.rwake)
-	signal(s.wwake)
+	stream.Signal(s.rwake)
+	stream.Signal(s.wwake)
 }
 
 // removeLocked takes the Stream, which is over, from the connection.
@@ -353,7 +344,7 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 		return s.opError("set", net.ErrClosed)
 	}
 	s.readBy = t
-	s.readTimer = deadline(s.readTimer, t, s.rwake)
+	s.readTimer = stream.ResetTimer(s.readTimer, t, s.rwake)
 	return nil
 }
 
@@ -364,24 +355,8 @@ func (s *Stream) SetWriteDeadline(t time.Time) error {
 		return s.opError("set", net.ErrClosed)
 	}
 	s.writeBy = t
-	s.writeTimer = deadline(s.writeTimer, t, s.wwake)
+	s.writeTimer = stream.ResetTimer(s.writeTimer, t, s.wwake)
 	return nil
-}
-
-// deadline sees to it that whoever waits for wake looks again at t, and now.
-func deadline(timer *time.Timer, t time.Time, wake chan struct{}) *time.Timer {
-	signal(wake)
-	switch d := time.Until(t); {
-	case t.IsZero() || d <= 0:
-		if timer != nil {
-			timer.Stop()
-		}
-	case timer == nil:
-		timer = time.AfterFunc(d, func() { signal(wake) })
-	default:
-		timer.Reset(d)
-	}
-	return timer
 }
 
 func (s *Stream) LocalAddr() net.Addr  { return s.c.nc.LocalAddr() }

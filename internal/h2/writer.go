@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bodokaiser/walve/internal/stream"
 	"golang.org/x/net/http2"
 )
 
@@ -172,6 +173,6 @@ func (c *Conn) grantLocked() {
 	if s := c.waiting.first; s != nil && c.window > 0 && c.roomLocked() {
 		c.waiting.remove(s)
 		s.granted = true
-		signal(s.wwake)
+		stream.Signal(s.wwake)
 	}
 }

@@ -93,7 +93,7 @@ func (s *Pump) read() {
 		case err != nil:
 			s.readErr = err
 		}
-		signal(s.rwake)
+		Signal(s.rwake)
 		s.mu.Unlock()
 		if !ok || err != nil {
 			break
@@ -123,21 +123,14 @@ func (s *Pump) takeLocked(p []byte) bool {
 			n := copy(s.into[s.got:], p)
 			s.got += n
 			p = p[n:]
-			signal(s.rwake)
+			Signal(s.rwake)
 		}
 		p = p[s.in.put(p):]
 		if len(p) == 0 {
 			return true
 		}
-		signal(s.rwake)
+		Signal(s.rwake)
 		s.waitLocked(s.pwake)
-	}
-}
-
-func signal(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -156,7 +149,7 @@ func (s *Pump) readyLocked(p []byte) error {
 			return s.opError("read", net.ErrClosed)
 		case s.got > 0:
 			return nil
-		case isPast(s.readBy):
+		case IsPast(s.readBy):
 			return s.opError("read", os.ErrDeadlineExceeded)
 		case !s.in.empty():
 			return nil
@@ -200,7 +193,7 @@ func (s *Pump) fromQueueLocked(p []byte) (n int) {
 		s.in.drop(k)
 		n += k
 	}
-	signal(s.pwake)
+	Signal(s.pwake)
 	return n
 }
 
@@ -213,7 +206,7 @@ func (s *Pump) Write(p []byte) (n int, err error) {
 			return n, s.opError("write", net.ErrClosed)
 		case s.writeErr != nil:
 			return n, s.opError("write", s.writeErr)
-		case isPast(s.writeBy):
+		case IsPast(s.writeBy):
 			return n, s.opError("write", os.ErrDeadlineExceeded)
 		}
 		k := s.out.put(p[n:])
@@ -246,28 +239,28 @@ func (s *Pump) send() {
 			break
 		}
 		s.out.drop(n)
-		signal(s.wwake)
+		Signal(s.wwake)
 	}
 	s.out.reset()
 	s.sending = false
 	s.stopReadLocked()
-	signal(s.cwake)
-	signal(s.wwake)
-	signal(s.pwake)
+	Signal(s.cwake)
+	Signal(s.wwake)
+	Signal(s.pwake)
 }
 
 func (s *Pump) failWriteLocked(err error) {
 	if s.writeErr == nil {
 		s.writeErr = err
 	}
-	signal(s.wwake)
+	Signal(s.wwake)
 }
 
 // stopReadLocked gets Run out of d.Read once there is nothing left to do.
 func (s *Pump) stopReadLocked() {
 	if s.overLocked() && !s.left {
 		s.d.StopRead()
-		signal(s.pwake)
+		Signal(s.pwake)
 	}
 }
 
@@ -280,7 +273,7 @@ func (s *Pump) CloseWrite() error {
 		return s.opError("close", net.ErrClosed)
 	}
 	s.ending = true
-	signal(s.wwake)
+	Signal(s.wwake)
 	s.stopReadLocked()
 	return nil
 }
@@ -293,10 +286,10 @@ func (s *Pump) Close() error {
 		return s.opError("close", net.ErrClosed)
 	}
 	s.closeLocked()
-	timer := time.AfterFunc(closeTimeout, func() { signal(s.cwake) })
+	timer := time.AfterFunc(closeTimeout, func() { Signal(s.cwake) })
 	defer timer.Stop()
 	for limit := time.Now().Add(closeTimeout); s.sending; {
-		if isPast(limit) {
+		if IsPast(limit) {
 			s.abortLocked()
 			return s.opError("close", os.ErrDeadlineExceeded)
 		}
@@ -313,9 +306,9 @@ func (s *Pump) closeLocked() {
 		}
 	}
 	s.in.reset()
-	signal(s.rwake)
-	signal(s.wwake)
-	signal(s.pwake)
+	Signal(s.rwake)
+	Signal(s.wwake)
+	Signal(s.pwake)
 	s.stopReadLocked()
 }
 
@@ -352,24 +345,11 @@ func (s *Pump) setDeadline(by *time.Time, timer **time.Timer, wake chan struct{}
 		return s.opError("set", net.ErrClosed)
 	}
 	*by = t
-	signal(wake)
-	switch d := time.Until(t); {
-	case t.IsZero() || d <= 0:
-		if *timer != nil {
-			(*timer).Stop()
-		}
-	case *timer == nil:
-		*timer = time.AfterFunc(d, func() { signal(wake) })
-	default:
-		(*timer).Reset(d)
-	}
+	*timer = ResetTimer(*timer, t, wake)
 	return nil
 }
 
 func (s *Pump) LocalAddr() net.Addr  { return s.d.LocalAddr() }
 func (s *Pump) RemoteAddr() net.Addr { return s.d.RemoteAddr() }
 
-func (s *Pump) opError(op string, err error) error {
-	local := s.LocalAddr()
-	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: s.RemoteAddr(), Err: err}
-}
+func (s *Pump) opError(op string, err error) error { return OpError(s, op, err) }

@@ -1,14 +1,9 @@
 package stream_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"path/filepath"
 	"sync"
@@ -17,25 +12,12 @@ import (
 
 	"github.com/bodokaiser/walve/internal/memconn"
 	"github.com/bodokaiser/walve/internal/stream"
+	"github.com/bodokaiser/walve/internal/testcert"
 )
-
-// certificate is one for every server of the tests.
-var certificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
 
 func config(version uint16) *tls.Config {
 	return &tls.Config{
-		Certificates: []tls.Certificate{certificate()}, InsecureSkipVerify: true,
+		Certificates: []tls.Certificate{testcert.Get()}, InsecureSkipVerify: true,
 		MinVersion: version, MaxVersion: version,
 		DynamicRecordSizingDisabled: true, // so that tests know where records end
 	}

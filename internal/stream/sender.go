@@ -78,7 +78,7 @@ func (s *sender) writableLocked() error {
 		return s.opError("write", net.ErrClosed)
 	case s.err != nil:
 		return s.err
-	case isPast(s.deadline):
+	case IsPast(s.deadline):
 		return s.opError("write", os.ErrDeadlineExceeded)
 	}
 	return nil
@@ -167,7 +167,7 @@ func (s *sender) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.err == nil && !s.queue.empty() {
-		if isPast(s.deadline) {
+		if IsPast(s.deadline) {
 			return s.opError("write", os.ErrDeadlineExceeded)
 		}
 		s.waitLocked(s.deadline)
@@ -187,7 +187,7 @@ func (s *sender) CloseWrite() error {
 			return s.err
 		case s.ended:
 			return nil
-		case isPast(s.deadline):
+		case IsPast(s.deadline):
 			return s.opError("close", os.ErrDeadlineExceeded)
 		}
 		s.waitLocked(s.deadline)
@@ -205,7 +205,7 @@ func (s *sender) Close() error {
 	s.endLocked()
 	s.changedLocked()
 	limit := time.Now().Add(closeTimeout)
-	for !s.ended && s.err == nil && !isPast(limit) {
+	for !s.ended && s.err == nil && !IsPast(limit) {
 		s.waitLocked(limit)
 	}
 	ended, err := s.ended, s.err
@@ -246,15 +246,10 @@ func (s *sender) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-func (s *sender) opError(op string, err error) error {
-	local := s.raw.LocalAddr()
-	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: s.raw.RemoteAddr(), Err: err}
-}
+func (s *sender) opError(op string, err error) error { return OpError(s.raw, op, err) }
 
 // aLongTimeAgo is a deadline that interrupts at once.
 var aLongTimeAgo = time.Unix(1, 0)
-
-func isPast(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
 
 // isTimeout tells whether a deadline caused err. ETIMEDOUT calls itself a
 // timeout too, but it is the end of the connection.

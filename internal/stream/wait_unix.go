@@ -59,7 +59,7 @@ func (w *waiter) wait1(c socket, much bool) error {
 		return asRead(err)
 	}
 	if w.errno != 0 {
-		return readError(c, syscall.Errno(w.errno))
+		return OpError(c, "read", os.NewSyscallError("read", syscall.Errno(w.errno)))
 	}
 	if w.n == 0 {
 		return io.EOF
@@ -113,11 +113,4 @@ func asRead(err error) error {
 		e.Op = "read"
 	}
 	return err
-}
-
-func readError(c net.Conn, errno syscall.Errno) error {
-	return &net.OpError{
-		Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(),
-		Err: os.NewSyscallError("read", errno),
-	}
 }
