@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"testing"
 
@@ -51,6 +52,25 @@ var transports = []transport{
 		}
 		ln := serve(t, new(walve.Listener), inner)
 		return ln.Accept, dialer(&walve.Dialer{TLSConfig: client}, "https://"+ln.Addr().String())
+	}},
+	{"wss hijacked by a Listener", func(t *testing.T) (func() (net.Conn, error), func(context.Context) (*walve.Conn, error)) {
+		ln := new(walve.Listener)
+		t.Cleanup(func() { ln.Close() })
+		srv := httptest.NewTLSServer(ln)
+		t.Cleanup(srv.Close)
+		return ln.Accept, dialer(&walve.Dialer{TLSConfig: srv.Client().Transport.(*http.Transport).TLSClientConfig}, srv.URL)
+	}},
+	{"wss through an https proxy", func(t *testing.T) (func() (net.Conn, error), func(context.Context) (*walve.Conn, error)) {
+		server, client := exampleTLS()
+		client = client.Clone()
+		client.ServerName = "example.com"
+		ln := listen(t, &walve.Listener{TLSConfig: server}, "tcp", "127.0.0.1:0")
+		proxy := httptest.NewUnstartedServer(&connectProxy{target: ln.Addr().String(), asked: make(chan *http.Request, 1000)})
+		proxy.TLS = server.Clone()
+		proxy.StartTLS()
+		t.Cleanup(proxy.Close)
+		via := &url.URL{Scheme: "https", Host: proxy.Listener.Addr().String(), User: url.UserPassword("user", "secret")}
+		return ln.Accept, dialer(&walve.Dialer{TLSConfig: client, Proxy: http.ProxyURL(via)}, "wss://example.com")
 	}},
 	{"unix", func(t *testing.T) (func() (net.Conn, error), func(context.Context) (*walve.Conn, error)) {
 		path := filepath.Join(t.TempDir(), "s")
