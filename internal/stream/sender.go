@@ -33,6 +33,7 @@ type sender struct {
 	closed atomic.Bool // by Close or Abort; set under mu
 
 	mu       sync.Mutex
+	aborted  bool
 	queue    queue
 	sending  bool // run is there
 	writing  bool // Write is handing records to conn
@@ -208,8 +209,11 @@ func (s *sender) Close() error {
 	for !s.ended && s.err == nil && !IsPast(limit) {
 		s.waitLocked(limit)
 	}
-	ended, err := s.ended, s.err
+	ended, err, aborted := s.ended, s.err, s.aborted
 	s.mu.Unlock()
+	if aborted { // what closes conn is Abort: closed the ordinary way, it would send no reset
+		return nil
+	}
 	if !ended && err == nil {
 		s.Abort()
 		return s.opError("close", os.ErrDeadlineExceeded)
@@ -224,6 +228,7 @@ func (s *sender) Close() error {
 func (s *sender) Abort() {
 	s.mu.Lock()
 	s.closed.Store(true)
+	s.aborted = true
 	if s.err == nil {
 		s.err = s.opError("write", net.ErrClosed)
 	}
