@@ -122,7 +122,7 @@ func (c *Conn) drain(until time.Time) {
 	}
 	c.s.SetReadDeadline(until)
 	for !c.drained() {
-		if _, err := c.skim(); err != nil {
+		if _, err := c.skim(c.consume); err != nil {
 			return
 		}
 	}
@@ -170,10 +170,7 @@ func (c *Conn) CloseWrite() error {
 		return c.opError("close", errMessageOpen)
 	}
 	if c.out.msg == msgStream {
-		h := c.nextHeader(OpContinuation, true, 0)
-		b, _ := h.AppendBinary(nil) // h is ours
-		c.out.keep(b)
-		c.out.noteFrame(true)
+		c.appendKept(newUnit(smallUnit), 0)
 	}
 	c.mu.Lock()
 	if !c.ended {

@@ -1,9 +1,8 @@
 package walve
 
-// compression says how a Conn compresses its messages: by the extension
+// Compression says how a Conn compresses its messages: by the extension
 // permessage-deflate, RFC 7692, if the peer agrees to it. With a peer that does
-// not, messages go as they are. It will be exported when Conn compresses; so far
-// there are the negotiation and the codec, internal/deflate.
+// not, messages go as they are.
 //
 // The zero value is the best trade-off for messages of JSON and the like. It
 // makes those of 1 KiB 3.7 times smaller in 12 us and reads them in 3 us, and
@@ -15,7 +14,7 @@ package walve
 //
 // Compressing secrets together with what an attacker can choose gives the
 // secrets away by their length (RFC 7692, 8: CRIME).
-type compression struct {
+type Compression struct {
 	// Level is from 1, the fastest, to 9, the smallest; 0 means 1. Level 5
 	// makes messages of 1 KiB 4.1 times smaller, in 19 us. It has no effect
 	// if the peer has asked for a window under 32 KiB.
@@ -51,7 +50,7 @@ type deflateAgreement struct {
 }
 
 // agreement returns c's choices, with its zero values resolved.
-func (c *compression) agreement() *deflateAgreement {
+func (c *Compression) agreement() *deflateAgreement {
 	a := &deflateAgreement{
 		send:      deflateContext{bits: 15, takeover: !c.NoSendTakeover},
 		receive:   deflateContext{bits: 15, takeover: !c.NoReceiveTakeover},

@@ -47,8 +47,9 @@ type Conn struct {
 	s  stream.Stream
 	hs *handshake
 
-	in  inbound  // guarded by readTurn
-	out outbound // guarded by wireTurn
+	in  inbound       // guarded by readTurn
+	out outbound      // guarded by wireTurn
+	z   *deflateState // nil without permessage-deflate
 
 	active atomic.Bool // something was read since the keep-alive timer last looked
 	more   atomic.Bool // messages are in the buffer of in, see gather
@@ -105,6 +106,9 @@ var (
 // what came behind it and is copied.
 func newConn(s stream.Stream, hs *handshake, buffered []byte) *Conn {
 	c := &Conn{s: s, hs: hs, rare: noRare, applied: true}
+	if hs.deflate != nil {
+		c.z, hs.deflate = newDeflateState(hs.deflate), nil
+	}
 	c.in.stash(buffered)
 	if hs.keepAlive > 0 {
 		c.mu.Lock() // the timer may be short

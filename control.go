@@ -275,7 +275,7 @@ func (c *Conn) hearControl() {
 	in := &c.in
 	in.err = nil
 	for in.err == nil {
-		n, err := c.skim()
+		n, err := c.skim(c.consume)
 		if err != nil {
 			return
 		}

@@ -83,6 +83,10 @@ type Dialer struct {
 	// the peer is still there. 0 means 30 s, less than 0 never.
 	KeepAlive time.Duration
 
+	// Compression is how messages are compressed if the peer agrees to it.
+	// Nil means that they are not.
+	Compression *Compression
+
 	// HTTP2 says when HTTP/2 is used, and the Conns to a server share a
 	// connection: see the constants. The default is never. A connection is the
 	// Dialer's own and closes 30 s after its last Conn. Handshake is always
@@ -236,7 +240,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addTLS bool, t *t
 		return nil, w.failed(err)
 	}
 	d.noteResponse(resp, conn, t, req)
-	subprotocol, agreed, wrong := checkResponse(resp, req.accept, d.Subprotocols, clientOffers)
+	subprotocol, agreed, wrong := checkResponse(resp, req.accept, d.Subprotocols, d.Compression)
 	if wrong != "" {
 		r.keepBody(resp)
 		return nil, w.failed(&HandshakeError{Response: resp, StatusCode: resp.StatusCode, Reason: wrong})
@@ -247,7 +251,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addTLS bool, t *t
 	if !w.stop() {
 		return nil, w.failed(ctx.Err())
 	}
-	hs := &handshake{client: true, halfClose: agreed.halfClose, subprotocol: subprotocol, response: resp}
+	hs := &handshake{client: true, halfClose: agreed.halfClose, deflate: agreed.deflate, subprotocol: subprotocol, response: resp}
 	hs.limits(d.MaxMessageSize, d.KeepAlive)
 	return newConn(stream.New(conn), hs, r.buffered()), nil
 }

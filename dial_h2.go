@@ -162,14 +162,14 @@ func (d *Dialer) finishHTTP2(ctx context.Context, s *h2.Stream, answer *h2.Respo
 	var subprotocol string
 	var agreed extensions
 	if answer.Status/100 == 2 {
-		subprotocol, agreed, wrong = checkAgreed(answer.Header, d.Subprotocols, clientOffers)
+		subprotocol, agreed, wrong = checkAgreed(answer.Header, d.Subprotocols, d.Compression)
 	}
 	if wrong != "" {
 		resp.Body = io.NopCloser(bytes.NewReader(readRefusal(ctx, s)))
 		s.Abort()
 		return nil, &HandshakeError{Response: resp, StatusCode: answer.Status, Reason: wrong}
 	}
-	hs := &handshake{client: true, halfClose: agreed.halfClose, subprotocol: subprotocol, response: resp}
+	hs := &handshake{client: true, halfClose: agreed.halfClose, deflate: agreed.deflate, subprotocol: subprotocol, response: resp}
 	hs.limits(d.MaxMessageSize, d.KeepAlive)
 	return newConn(s, hs, nil), nil
 }

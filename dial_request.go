@@ -227,7 +227,7 @@ func (d *Dialer) newRequest(t *target) (*request, error) {
 	if len(d.Subprotocols) > 0 {
 		r.own("Sec-WebSocket-Protocol", strings.Join(d.Subprotocols, ", "))
 	}
-	r.own("Sec-WebSocket-Extensions", string(appendExtensions(nil, clientOffers...)))
+	r.own("Sec-WebSocket-Extensions", string(appendExtensions(nil, clientOffers(d.Compression)...)))
 	return r, nil
 }
 

@@ -4,13 +4,24 @@ package walve
 type Deflate struct {
 	SendBits, ReceiveBits         int
 	SendTakeover, ReceiveTakeover bool
+	Threshold                     int
+}
+
+// agreement is what a Conn is given.
+func (d *Deflate) agreement() *deflateAgreement {
+	return &deflateAgreement{
+		send:      deflateContext{bits: d.SendBits, takeover: d.SendTakeover},
+		receive:   deflateContext{bits: d.ReceiveBits, takeover: d.ReceiveTakeover},
+		level:     1,
+		threshold: d.Threshold,
+	}
 }
 
 func exportDeflate(a *deflateAgreement) *Deflate {
 	if a == nil {
 		return nil
 	}
-	return &Deflate{a.send.bits, a.receive.bits, a.send.takeover, a.receive.takeover}
+	return &Deflate{a.send.bits, a.receive.bits, a.send.takeover, a.receive.takeover, 0}
 }
 
 // AcceptDeflate returns the server's answer to a client's extensions, and what
@@ -45,6 +56,3 @@ func CompressionChoices(c *Compression) (level, threshold int) {
 	a := c.agreement()
 	return a.level, a.threshold
 }
-
-// Compression is not exported until Conn compresses.
-type Compression = compression

@@ -30,8 +30,8 @@ func Extensions(values ...string) (string, bool) {
 // client takes it for an answer.
 func AgreeHalfClose(values ...string) (server, client, ok bool) {
 	list, _ := parseExtensions(values)
-	agreed, ok := confirmExtensions(clientOffers, list)
-	return acceptExtensions(list).halfClose, agreed.halfClose, ok
+	agreed, ok := confirmExtensions(nil, list)
+	return acceptExtensions(nil, list).halfClose, agreed.halfClose, ok
 }
 
 // HalfClose reports what the opening handshake of c agreed on.

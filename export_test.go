@@ -14,6 +14,7 @@ type TestConfig struct {
 	MaxMessageSize int64 // 0: 16 MiB
 	KeepAlive      time.Duration
 	Buffered       []byte
+	Deflate        *Deflate
 }
 
 // NewTestConn returns a Conn on nc as if its handshake were over.
@@ -23,6 +24,9 @@ func NewTestConn(nc net.Conn, cfg TestConfig) *Conn {
 		halfClose:      cfg.HalfClose,
 		maxMessageSize: cfg.MaxMessageSize,
 		keepAlive:      cfg.KeepAlive,
+	}
+	if d := cfg.Deflate; d != nil {
+		hs.deflate = d.agreement()
 	}
 	if hs.maxMessageSize == 0 {
 		hs.maxMessageSize = 16 << 20

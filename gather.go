@@ -37,17 +37,36 @@ func (c *Conn) gather(op Opcode, p []byte) (bool, error) {
 	if c.out.msg != msgNone {
 		return false, nil
 	}
+	var deflated *unit
+	size := maxHeaderSize + len(p)
+	if c.deflates(len(p)) {
+		c.mu.Unlock() // what msgTurn guards is enough
+		deflated = c.deflate(op, p, true)
+		c.mu.Lock()
+		if deflated != nil {
+			defer deflated.free()
+			size = len(deflated.rest())
+		}
+		if err := c.unwritableLocked(); err != nil {
+			return true, err
+		}
+	}
 	q := c.queueLocked()
 	if q.gathered == nil {
 		q.gathered = newUnit(gatherSize)
 	}
 	u := q.gathered
-	if u.w+maxHeaderSize+len(p) > gatherSize {
+	if u.w+size > gatherSize {
 		return false, nil
 	}
-	h := c.nextHeader(op, true, int64(len(p)))
-	u.appendHeader(h)
-	c.appendPayload(u, p, h.MaskKey)
+	if deflated != nil {
+		u.append(deflated.rest())
+		c.z.sent(p, true)
+	} else {
+		h := c.nextHeader(op, true, int64(len(p)))
+		u.appendHeader(h)
+		c.appendPayload(u, p, h.MaskKey)
+	}
 	c.wakeFlushLocked()
 	return true, nil
 }

@@ -23,7 +23,8 @@ const (
 // handshake is all that a Conn knows of its opening handshake.
 type handshake struct {
 	client         bool
-	halfClose      bool // both ends are walve: see halfCloseExtension
+	halfClose      bool              // both ends are walve: see halfCloseExtension
+	deflate        *deflateAgreement // nil: no compression
 	subprotocol    string
 	maxMessageSize int64          // of ReadMessage; never 0
 	keepAlive      time.Duration  // <= 0: never
@@ -240,7 +241,7 @@ func validSubprotocols(names []string) bool {
 
 // checkResponse holds resp against RFC 6455 section 4.1, given what was asked
 // for, and returns what the two ends have agreed on, or what is wrong.
-func checkResponse(resp *http.Response, accept string, subprotocols []string, offers []extension) (subprotocol string, agreed extensions, wrong string) {
+func checkResponse(resp *http.Response, accept string, subprotocols []string, c *Compression) (subprotocol string, agreed extensions, wrong string) {
 	h := resp.Header
 	switch {
 	case resp.StatusCode != http.StatusSwitchingProtocols:
@@ -262,11 +263,11 @@ func checkResponse(resp *http.Response, accept string, subprotocols []string, of
 	if wrong != "" {
 		return "", agreed, wrong
 	}
-	return checkAgreed(h, subprotocols, offers)
+	return checkAgreed(h, subprotocols, c)
 }
 
 // checkAgreed is the part of checkResponse that is the same over HTTP/2.
-func checkAgreed(h http.Header, subprotocols []string, offers []extension) (subprotocol string, agreed extensions, wrong string) {
+func checkAgreed(h http.Header, subprotocols []string, c *Compression) (subprotocol string, agreed extensions, wrong string) {
 	// "If the response includes a |Sec-WebSocket-Protocol| header field and
 	// [it] indicates the use of a subprotocol that was not present in the
 	// client's handshake, the client MUST _Fail the WebSocket Connection_."
@@ -284,7 +285,7 @@ func checkAgreed(h http.Header, subprotocols []string, offers []extension) (subp
 	if !ok {
 		return "", agreed, "malformed Sec-WebSocket-Extensions"
 	}
-	agreed, ok = confirmExtensions(offers, accepted)
+	agreed, ok = confirmExtensions(c, accepted)
 	if !ok {
 		return "", agreed, "Sec-WebSocket-Extensions is not what was asked for"
 	}

@@ -62,7 +62,7 @@ func windowBits(value string) (bits int, ok bool) {
 // the client's order of preference, whose parameters are valid, since there is
 // none that cannot be honoured; and the answer to it. It returns nil if there is
 // no such offer, or no c: RFC 7692, 5 and 7.
-func acceptDeflate(c *compression, offers []extension) (agreed *deflateAgreement, answer extension) {
+func acceptDeflate(c *Compression, offers []extension) (agreed *deflateAgreement, answer extension) {
 	if c == nil {
 		return nil, extension{}
 	}
@@ -110,7 +110,7 @@ func bitsParam(name string, bits int) extensionParam {
 }
 
 // offerDeflate is what a client that wants c asks for.
-func offerDeflate(c *compression) extension {
+func offerDeflate(c *Compression) extension {
 	e := extension{name: deflateExtension}
 	if c.NoReceiveTakeover {
 		e.params = append(e.params, extensionParam{name: paramServerNoTakeover})
@@ -128,7 +128,7 @@ func offerDeflate(c *compression) extension {
 // accepted an extension negotiation offer for this extension with an extension
 // negotiation response" that parseDeflate refuses, or that the client does not
 // support.
-func confirmDeflate(c *compression, answer extension) (agreed *deflateAgreement, ok bool) {
+func confirmDeflate(c *Compression, answer extension) (agreed *deflateAgreement, ok bool) {
 	if c == nil || answer.name != deflateExtension {
 		return nil, false
 	}

@@ -11,6 +11,8 @@ const halfCloseExtension = "walve.half-close"
 // extensions is what both ends have agreed on in Sec-WebSocket-Extensions.
 type extensions struct {
 	halfClose bool
+	deflate   *deflateAgreement // nil: no compression
+	answer    []extension       // of the server
 }
 
 // An extension is one element of Sec-WebSocket-Extensions: an offer from the
@@ -27,17 +29,29 @@ type extensionParam struct {
 	hasValue    bool
 }
 
-// clientOffers is what every Dialer asks for.
-var clientOffers = []extension{{name: halfCloseExtension}}
+// clientOffers is what a Dialer asks for.
+func clientOffers(c *Compression) []extension {
+	offers := []extension{{name: halfCloseExtension}}
+	if c != nil {
+		offers = append(offers, offerDeflate(c))
+	}
+	return offers
+}
 
 // acceptExtensions is the server's choice among the offers, which come in the
 // client's order of preference. An offer that is not understood in every
 // parameter is declined, which is never an error: RFC 6455, 9.1.
-func acceptExtensions(offers []extension) (agreed extensions) {
+func acceptExtensions(c *Compression, offers []extension) (agreed extensions) {
 	for _, o := range offers {
-		if o.name == halfCloseExtension && len(o.params) == 0 {
+		if o.name == halfCloseExtension && len(o.params) == 0 && !agreed.halfClose {
 			agreed.halfClose = true
+			agreed.answer = append(agreed.answer, o)
 		}
+	}
+	deflate, answer := acceptDeflate(c, offers)
+	if deflate != nil {
+		agreed.deflate = deflate
+		agreed.answer = append(agreed.answer, answer)
 	}
 	return agreed
 }
@@ -46,27 +60,20 @@ func acceptExtensions(offers []extension) (agreed extensions) {
 // is false if anything in it was not offered, or is there twice. RFC 6455,
 // 4.1: "[if it] indicates the use of an extension that was not present in the
 // client's handshake [...], the client MUST _Fail the WebSocket Connection_."
-func confirmExtensions(offers, accepted []extension) (agreed extensions, ok bool) {
+func confirmExtensions(c *Compression, accepted []extension) (agreed extensions, ok bool) {
 	for _, a := range accepted {
 		switch {
-		case !offered(offers, a.name):
-			return extensions{}, false
 		case a.name == halfCloseExtension && len(a.params) == 0 && !agreed.halfClose:
 			agreed.halfClose = true
+		case a.name == deflateExtension && agreed.deflate == nil:
+			if agreed.deflate, ok = confirmDeflate(c, a); !ok {
+				return extensions{}, false
+			}
 		default:
 			return extensions{}, false
 		}
 	}
 	return agreed, true
-}
-
-func offered(offers []extension, name string) bool {
-	for _, o := range offers {
-		if o.name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // appendExtensions appends list as a value of Sec-WebSocket-Extensions.
@@ -86,8 +93,8 @@ func appendExtensions(b []byte, list ...extension) []byte {
 	return b
 }
 
-// parseExtensions parses the values of Sec-WebSocket-Extensions; ok is false
-// if one does not follow the grammar of RFC 6455, 9.1:
+// parseExtensions parses the values of Sec-WebSocket-Extensions. It leaves out
+// what does not follow the grammar of RFC 6455, 9.1; ok is then false:
 //
 //	extension-list  = 1#( extension-token *( ";" extension-param ) )
 //	extension-param = token [ "=" (token | quoted-string) ]
@@ -95,33 +102,41 @@ func appendExtensions(b []byte, list ...extension) []byte {
 // where "the value after quoted-string unescaping MUST conform to the 'token'
 // ABNF". Elements of the list may be empty (RFC 9110, 5.6.1).
 func parseExtensions(values []string) (list []extension, ok bool) {
+	ok = true
 	for _, v := range values {
 		s := scanner{v}
 		for s.element() {
-			e := extension{name: s.token()}
-			if e.name == "" {
-				return nil, false
+			if e, good := s.extension(); good {
+				list = append(list, e)
+			} else {
+				ok = false
+				s.skipElement()
 			}
-			for s.accept(';') {
-				p := extensionParam{name: s.token()}
-				if p.name == "" {
-					return nil, false
-				}
-				if p.hasValue = s.accept('='); p.hasValue {
-					p.value = s.tokenOrQuoted()
-					if p.value == "" {
-						return nil, false
-					}
-				}
-				e.params = append(e.params, p)
-			}
-			if !s.end() {
-				return nil, false
-			}
-			list = append(list, e)
 		}
 	}
-	return list, true
+	return list, ok
+}
+
+// extension takes an element of Sec-WebSocket-Extensions.
+func (s *scanner) extension() (e extension, ok bool) {
+	e.name = s.token()
+	if e.name == "" {
+		return e, false
+	}
+	for s.accept(';') {
+		p := extensionParam{name: s.token()}
+		if p.name == "" {
+			return e, false
+		}
+		if p.hasValue = s.accept('='); p.hasValue {
+			p.value = s.tokenOrQuoted()
+			if p.value == "" {
+				return e, false
+			}
+		}
+		e.params = append(e.params, p)
+	}
+	return e, s.end()
 }
 
 // parseTokens parses the values of a header that is a list of tokens.
@@ -182,6 +197,24 @@ func (s *scanner) element() bool {
 	for s.accept(',') {
 	}
 	return s.rest != ""
+}
+
+// skipElement takes the rest of an element that went wrong: up to the next
+// comma, a quoted string's own aside.
+func (s *scanner) skipElement() {
+	quoted := false
+	for i := 0; i < len(s.rest); i++ {
+		switch c := s.rest[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case !quoted && c == ',':
+			s.rest = s.rest[i:]
+			return
+		}
+	}
+	s.rest = ""
 }
 
 // end reports whether an element ends here.

@@ -211,6 +211,11 @@ func TestExtensions(t *testing.T) {
 		{`foo; a="b\c"`, "foo; a=bc", true},
 		{"permessage-deflate; client_max_window_bits; server_max_window_bits=10", "permessage-deflate; client_max_window_bits; server_max_window_bits=10", true},
 		{"foo; a=1; a=2", "foo; a=1; a=2", true}, // whether that may be is the extension's to say
+		// What is malformed is left out.
+		{"a, foo bar, b", "a, b", false},
+		{`a, foo; b="c, \" d" e, f`, "a, f", false},
+		{"a, foo; b=\"c, d", "a", false},
+		{"a, foo;|b", "a, b", false},
 		{"foo bar", "", false},
 		{"foo;", "", false},
 		{"foo; ;a", "", false},
@@ -230,7 +235,7 @@ func TestExtensions(t *testing.T) {
 		{"f\u00f6\u00f6", "", false},
 	} {
 		got, ok := walve.Extensions(strings.Split(tt.values, "|")...)
-		if ok != tt.ok || ok && got != tt.want {
+		if ok != tt.ok || got != tt.want {
 			t.Errorf("Extensions(%q) = %q, %v, want %q, %v", tt.values, got, ok, tt.want, tt.ok)
 		}
 	}

@@ -104,11 +104,18 @@ func (c *Conn) ReadMessage() (Opcode, []byte, error) {
 func (c *Conn) readWhole(m *partial) error {
 	for {
 		for c.in.inPayload() {
-			m.grow(c.in.left, c.in.fin)
+			left := c.in.left
+			if c.in.inflating {
+				left = c.inflatedLeft(len(m.buf))
+			}
+			m.grow(left, c.in.fin)
 			n, err := c.framePayload(m.buf[len(m.buf):cap(m.buf)])
 			m.buf = m.buf[:len(m.buf)+n]
 			if err != nil {
 				return err
+			}
+			if int64(len(m.buf)) > c.hs.maxMessageSize {
+				return c.failTooBig()
 			}
 		}
 		if c.in.msg == 0 {
@@ -142,11 +149,18 @@ func (m *partial) grow(left int64, last bool) {
 // checkSize holds a message of which there are have bytes, and the frame that
 // has begun, against MaxMessageSize.
 func (c *Conn) checkSize(have int) error {
+	if c.in.inflating {
+		return nil // it is not known yet
+	}
 	if c.in.left > c.hs.maxMessageSize-int64(have) {
-		c.failProtocol(StatusMessageTooBig, fmt.Sprintf("message over %d bytes", c.hs.maxMessageSize))
-		return c.in.err
+		return c.failTooBig()
 	}
 	return nil
+}
+
+func (c *Conn) failTooBig() error {
+	c.failProtocol(StatusMessageTooBig, fmt.Sprintf("message over %d bytes", c.hs.maxMessageSize))
+	return c.in.err
 }
 
 // WriteMessage writes p as one message of opcode op, OpText or OpBinary, in

@@ -12,7 +12,8 @@ var errLeftBehind = errors.New("websocket: another read has gone on from here")
 // NextReader waits for the next data FRAME, not message, and returns its header
 // and a reader of its payload, unmasked, that ends with the frame. A fragmented
 // message shows as several frames, those behind the first with OpContinuation;
-// use [Conn.NextMessage] or [Conn.ReadMessage] for messages.
+// use [Conn.NextMessage] or [Conn.ReadMessage] for messages. A compressed message
+// shows as one frame of unknown Length, -1, and is inflated.
 //
 // It skips what is left of the current frame, whoever began it. The reader is
 // left behind by the next call of any reading method of the Conn and then
@@ -25,14 +26,23 @@ func (c *Conn) NextReader() (Header, io.Reader, error) {
 	defer c.endRead()
 	c.in.gen++
 	c.in.whole = nil
-	if err := c.skipFrame(); err != nil {
+	skip := c.skipFrame
+	if c.in.inflating {
+		skip = c.skipMessage
+	}
+	if err := skip(); err != nil {
 		return Header{}, nil, err
 	}
 	h, err := c.nextFrame()
 	if err != nil {
 		return Header{}, nil, err
 	}
-	return h, &payloadReader{c: c, gen: c.in.gen}, nil
+	r := &payloadReader{c: c, gen: c.in.gen}
+	if c.in.inflating {
+		h = Header{Fin: true, Opcode: h.Opcode, Masked: h.Masked, Length: -1}
+		r.message = true
+	}
+	return h, r, nil
 }
 
 // nextFrame reads up to the payload of the next data frame, acting on control
@@ -75,20 +85,15 @@ func (c *Conn) skipFrame() error {
 		if c.in.err != nil {
 			return c.in.err
 		}
-		if c.in.buf == nil {
-			if err := c.fill(); err != nil {
-				return err
-			}
+		if _, err := c.skim(c.payload); err != nil {
+			return err
 		}
-		rest := c.in.buf[c.in.r:c.in.w]
-		_, used := c.payload(rest, rest)
-		c.in.discard(used)
 	}
 	return nil
 }
 
 // framePayload reads payload of the current data frame into p, at least one
-// byte.
+// byte unless the message is compressed and there is none in the frame's rest.
 func (c *Conn) framePayload(p []byte) (int, error) {
 	in := &c.in
 	for {
@@ -98,12 +103,15 @@ func (c *Conn) framePayload(p []byte) (int, error) {
 		if in.buf != nil {
 			n, used := c.payload(p, in.buf[in.r:in.w])
 			in.discard(used)
-			if n > 0 {
+			if n > 0 || !in.inPayload() {
 				return n, nil
 			}
 			continue
 		}
 		direct := p[:min(int64(len(p)), in.left)]
+		if c.z != nil {
+			direct = c.plainPayload(p)
+		}
 		if len(direct) < len(stream.Buffer{}) || in.behind != nil {
 			if err := c.fill(); err != nil {
 				return 0, err
@@ -150,20 +158,24 @@ func (r *payloadReader) Read(p []byte) (int, error) {
 	if r.gen != c.in.gen {
 		return 0, c.opError("read", errLeftBehind)
 	}
-	for !c.in.inPayload() {
-		if !r.message || c.in.msg == 0 {
-			if c.in.err != nil {
-				return 0, c.in.err
+	for {
+		for !c.in.inPayload() {
+			if !r.message || c.in.msg == 0 {
+				if c.in.err != nil {
+					return 0, c.in.err
+				}
+				r.ended = true
+				return 0, io.EOF
 			}
-			r.ended = true
-			return 0, io.EOF
+			if _, err := c.nextFrame(); err != nil {
+				return 0, err
+			}
 		}
-		if _, err := c.nextFrame(); err != nil {
-			return 0, err
+		if len(p) == 0 {
+			return 0, nil
+		}
+		if n, err := c.framePayload(p); n > 0 || err != nil {
+			return n, err
 		}
 	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	return c.framePayload(p)
 }

@@ -3,6 +3,7 @@ package walve
 import (
 	"errors"
 	"io"
+	"math"
 )
 
 var (
@@ -23,7 +24,8 @@ var (
 // ErrWriteTooLong, and closing it before fails the connection, since the frame
 // cannot be finished. With h.Length < 0 the length is not known: the writer
 // sends what it gathers as fragments of at most 64 KiB, and the last one, with
-// h.Fin, when it is closed.
+// h.Fin, when it is closed. So does one whose message is compressed, whatever
+// h.Length.
 //
 // A frame without h.Fin leaves its message open: its next frames come from
 // NextWriter with OpContinuation, and until one has Fin, Write and WriteMessage
@@ -53,7 +55,11 @@ func (c *Conn) NextWriter(h Header) (io.WriteCloser, error) {
 		return nil, err
 	}
 	c.framing = true
-	return &frameWriter{c: c, h: h, left: h.Length}, nil
+	w := &frameWriter{c: c, h: h, left: h.Length, gathers: h.Length < 0}
+	if !w.gathers {
+		w.gathers = c.deflates(int(min(h.Length, math.MaxInt)))
+	}
+	return w, nil
 }
 
 // beginFrames holds op against the message in progress. One that a deadline
@@ -78,8 +84,7 @@ func (c *Conn) endMessage() error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	h := c.nextHeader(OpContinuation, true, 0)
-	sent, err := c.writeFrame(h, nil)
+	sent, err := c.writeData(OpContinuation, nil, true, c.deflates(0))
 	if sent {
 		c.out.msg = msgNone
 		return nil
@@ -90,14 +95,15 @@ func (c *Conn) endMessage() error {
 // A frameWriter writes one frame or, if its length is not known, a frame's
 // worth of fragments. It holds the Conn's msgTurn.
 type frameWriter struct {
-	c      *Conn
-	h      Header
-	begun  bool    // the header is gone
-	left   int64   // payload still to come, if the length is known
-	key    [4]byte // masks the next byte of it
-	closed bool
-	buf    *unit // gathers a fragment of n bytes, see fillRoom
-	n      int
+	c       *Conn
+	h       Header
+	begun   bool    // the header is gone
+	left    int64   // payload still to come, if the length is known
+	gathers bool    // it becomes fragments: its length on the wire is not known
+	key     [4]byte // masks the next byte of it
+	closed  bool
+	buf     *unit // gathers a fragment of n bytes, see fillRoom
+	n       int
 }
 
 func (w *frameWriter) Write(p []byte) (n int, err error) {
@@ -110,6 +116,10 @@ func (w *frameWriter) Write(p []byte) (n int, err error) {
 	var tooLong error
 	if int64(len(p)) > w.left {
 		p, tooLong = p[:w.left], ErrWriteTooLong
+	}
+	if w.gathers {
+		n, err = w.gather(p)
+		w.left -= int64(n)
 	}
 	for n < len(p) && err == nil {
 		var k int
@@ -143,7 +153,7 @@ func (w *frameWriter) stream(p []byte) (int, error) {
 		hdr, _ = h.AppendBinary(b[:0])
 		w.key = h.MaskKey
 	}
-	p = c.chunk(p)
+	p, _ = c.chunk(p)
 	sent, err := c.writeUnit(hdr, w.key, p)
 	if !sent {
 		return 0, err
@@ -163,7 +173,7 @@ func (w *frameWriter) gather(p []byte) (n int, err error) {
 		if w.buf == nil {
 			w.buf = newUnit(largeUnit)
 		}
-		k := copy(w.buf.fillRoom()[w.n:], p[n:])
+		k := copy(w.buf.fillRoom()[w.n:w.c.pieceLimit()], p[n:])
 		w.n += k
 		n += k
 		if n == len(p) {
@@ -204,11 +214,11 @@ func (w *frameWriter) Close() error {
 	}
 	var err error
 	switch {
-	case w.h.Length < 0:
-		err = w.send(w.h.Fin)
 	case w.left > 0:
 		err = c.opError("close", errShortFrame)
 		c.fail("write", errShortFrame)
+	case w.gathers:
+		err = w.send(w.h.Fin)
 	case !w.begun: // an empty frame
 		_, err = w.stream(nil)
 	}

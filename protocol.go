@@ -2,10 +2,11 @@ package walve
 
 // checkFrame holds h, the header of a frame that has come in, against the
 // rules that need to know the role and the frames before: msg is the opcode of
-// the message in progress, 0 for none.
-func checkFrame(h Header, server bool, msg Opcode) error {
+// the message in progress, 0 for none. deflate says that permessage-deflate was
+// agreed on.
+func checkFrame(h Header, server bool, msg Opcode, deflate bool) error {
 	switch {
-	case h.RSV1 || h.RSV2 || h.RSV3:
+	case (h.RSV1 || h.RSV2 || h.RSV3) && !(deflate && h.beginsDeflated()):
 		// RFC 6455, 5.2: "MUST be 0 unless an extension is negotiated that
 		// defines meanings for non-zero values."
 		return protocolError("reserved bit without its extension")
@@ -26,6 +27,13 @@ func checkFrame(h Header, server bool, msg Opcode) error {
 		return protocolError("message inside a fragmented message")
 	}
 	return nil
+}
+
+// beginsDeflated reports whether the reserved bits are those of a compressed
+// message's first frame. RFC 7692, 6.1: RSV1 is set there, and neither in a
+// later one nor in a control frame.
+func (h Header) beginsDeflated() bool {
+	return !h.RSV2 && !h.RSV3 && (h.Opcode == OpText || h.Opcode == OpBinary)
 }
 
 func protocolError(reason string) *ProtocolError {

@@ -17,19 +17,20 @@ type inbound struct {
 	left int64  // payload bytes of the current frame that are still to come
 	gen  uint32 // counts who reads: a reader of an earlier one is left behind
 
-	key    [4]byte // masking key, rotated to the next byte of payload
-	op     Opcode  // of the current frame
-	fin    bool    // of the current frame
-	fresh  bool    // Read has come to the current frame and taken nothing of it
-	msg    Opcode  // of the current message; 0 between messages
-	hn     uint8   // bytes of a header in hdr
-	hdr    [maxHeaderSize]byte
-	text   utf8Checker
-	buf    *stream.Buffer // bytes read and not yet looked at: buf[r:w]; nil when there are none
-	r, w   uint16
-	ctl    *controlFrame // the control frame that is coming in
-	behind *[]byte       // what came behind the handshake and did not fit into buf
-	whole  *partial      // what ReadMessage has of the message a deadline cut
+	key       [4]byte // masking key, rotated to the next byte of payload
+	op        Opcode  // of the current frame
+	fin       bool    // of the current frame
+	fresh     bool    // Read has come to the current frame and taken nothing of it
+	msg       Opcode  // of the current message; 0 between messages
+	hn        uint8   // bytes of a header in hdr
+	hdr       [maxHeaderSize]byte
+	text      utf8Checker
+	inflating bool           // the current message is compressed
+	buf       *stream.Buffer // bytes read and not yet looked at: buf[r:w]; nil when there are none
+	r, w      uint16
+	ctl       *controlFrame // the control frame that is coming in
+	behind    *[]byte       // what came behind the handshake and did not fit into buf
+	whole     *partial      // what ReadMessage has of the message a deadline cut
 }
 
 // Read reads the next bytes of the stream that the payloads of the peer's data
@@ -106,14 +107,18 @@ func (c *Conn) read(p []byte) (int, error) {
 		if in.buf != nil {
 			continue
 		}
-		if len(p) < minInPlace || in.behind != nil {
+		direct := p
+		if c.z != nil {
+			direct = c.plainPayload(p)
+		}
+		if len(direct) < minInPlace || in.behind != nil {
 			if err := c.fill(); err != nil {
 				return 0, err
 			}
 			continue
 		}
 		// Headers and all go straight into p; consume moves the payload down.
-		m, err := c.s.Read(p)
+		m, err := c.s.Read(direct)
 		if m > 0 {
 			c.noteActive()
 			if n, _ := c.consume(p, p[:m]); n > 0 {
@@ -129,8 +134,8 @@ func (c *Conn) read(p []byte) (int, error) {
 }
 
 // consume takes frames apart: it moves payload of data frames from src to dst,
-// which may begin where src does, and acts on control frames. It stops at the
-// end of src, with dst full, or with in.err set.
+// which may begin where src does if no message is compressed, and acts on
+// control frames. It stops at the end of src, with dst full, or with in.err set.
 func (c *Conn) consume(dst, src []byte) (n, used int) {
 	in := &c.in
 	for used < len(src) && n < len(dst) && in.err == nil {
@@ -149,11 +154,14 @@ func (c *Conn) consume(dst, src []byte) (n, used int) {
 	return n, used
 }
 
-// payload moves payload of the current data frame from src to dst, unmasked. It
-// returns how many bytes are in dst and how many it has used: fewer are given
-// only if the text went wrong there.
+// payload moves payload of the current data frame from src to dst, unmasked and
+// inflated. It returns how many bytes are in dst and how many it has used: fewer
+// are given, of what is not compressed, only if the text went wrong there.
 func (c *Conn) payload(dst, src []byte) (given, used int) {
 	in := &c.in
+	if c.in.inflating {
+		return c.inflate(dst, src)
+	}
 	k := int(min(int64(len(src)), int64(len(dst)), in.left))
 	c.unmask(dst, src[:k])
 	in.fresh = false
@@ -204,7 +212,7 @@ func (c *Conn) header(src []byte) (h Header, used int, ok bool) {
 		in.hn = 0
 	}
 	if err == nil && size > 0 {
-		err = checkFrame(h, !c.hs.client, in.msg)
+		err = checkFrame(h, !c.hs.client, in.msg, c.z != nil)
 	}
 	if err != nil {
 		pe := err.(*ProtocolError)
@@ -218,6 +226,7 @@ func (c *Conn) header(src []byte) (h Header, used int, ok bool) {
 	if h.Opcode == OpText || h.Opcode == OpBinary {
 		in.msg = h.Opcode
 		in.text = utf8Checker{}
+		in.inflating = h.RSV1
 	}
 	in.fresh = in.left > 0 && !h.Opcode.IsControl()
 	if in.left == 0 {
@@ -233,6 +242,9 @@ func (c *Conn) endFrame() {
 	case in.op.IsControl():
 		c.endControl()
 	case in.fin:
+		if c.in.inflating && !c.endInflating() {
+			return
+		}
 		if in.msg == OpText && !in.text.complete() {
 			c.failProtocol(StatusInvalidFramePayloadData, "text ends inside a character")
 			return // inside the message: ReadMessage must not take it for whole
@@ -261,9 +273,9 @@ func (c *Conn) fill() error {
 	return nil
 }
 
-// skim reads on for the sake of control frames and returns how many bytes of
-// payload have gone by.
-func (c *Conn) skim() (int, error) {
+// skim has take, which is consume or payload, go through what has come in, or
+// comes next, and drops the payload, of which it returns the length.
+func (c *Conn) skim(take func(dst, src []byte) (n, used int)) (int, error) {
 	in := &c.in
 	if in.buf == nil {
 		if err := c.fill(); err != nil {
@@ -271,8 +283,14 @@ func (c *Conn) skim() (int, error) {
 		}
 	}
 	rest := in.buf[in.r:in.w]
-	n, _ := c.consume(rest, rest)
-	in.discard(len(rest))
+	dst := rest
+	if c.z != nil {
+		b := stream.GetBuffer() // what is inflated may be longer
+		defer stream.PutBuffer(b)
+		dst = b[:]
+	}
+	n, used := take(dst, rest)
+	in.discard(used)
 	return n, nil
 }
 
@@ -359,6 +377,11 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
+// buffered reports whether Read has something to begin with.
+func (in *inbound) buffered() bool {
+	return in.whole != nil || in.buf != nil || in.behind != nil || in.err != nil
+}
+
 // readLarge is Read into a buffer that it brings along, if there is one: n may
 // be 0 without an error.
 func (c *Conn) readLarge() (b *stream.Large, n int, err error) {
@@ -366,7 +389,13 @@ func (c *Conn) readLarge() (b *stream.Large, n int, err error) {
 		return nil, 0, err
 	}
 	defer c.endRead()
-	if c.in.whole != nil || c.in.buf != nil || c.in.behind != nil || c.in.err != nil {
+	if c.z != nil && !c.in.buffered() {
+		// What is inflated needs a buffer of its own, but none to wait with.
+		if err := c.fill(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if c.in.buffered() {
 		b = stream.GetLarge()
 		n, err = c.read(b[:])
 		return b, n, err

@@ -2,6 +2,7 @@ package walve
 
 import (
 	"io"
+	"math"
 	"os"
 )
 
@@ -23,7 +24,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 			return total, err
 		}
 		u := newUnit(largeUnit)
-		n, rerr := r.Read(u.fillRoom())
+		n, rerr := r.Read(u.fillRoom()[:c.pieceLimit()])
 		if n > 0 {
 			err := c.writeChunk(u, n)
 			if err == nil || isTimeout(err) {
@@ -129,20 +130,21 @@ func (c *Conn) writeKept(u *unit, n int) error {
 	return err
 }
 
-// appendKept puts a chunk of ReadFrom behind what is pending.
+// appendKept puts a chunk of ReadFrom, or the end of a message, behind what is
+// pending.
 func (c *Conn) appendKept(u *unit, n int) {
 	if !c.out.closed {
-		c.fillHeader(u, n, OpBinary, true)
+		u = c.filled(u, n, OpBinary, true)
 		c.out.keep(u.rest())
 		c.out.noteFrame(true)
 	}
 	u.free()
 }
 
-// writeFilled writes what fillHeader makes of u, and takes u over. A timeout
-// can delay it, not take it back.
+// writeFilled writes what filled makes of u, and takes u over. A timeout can
+// delay it, not take it back.
 func (c *Conn) writeFilled(u *unit, n int, op Opcode, fin bool) error {
-	c.fillHeader(u, n, op, fin)
+	u = c.filled(u, n, op, fin)
 	c.out.unit = u
 	_, err := u.writeTo(c.s)
 	sent, err := c.settle(true, err)
@@ -152,10 +154,27 @@ func (c *Conn) writeFilled(u *unit, n int, op Opcode, fin bool) error {
 	return err
 }
 
-// fillHeader makes a frame of the n bytes that lie in u's fillRoom, masked by a
-// client.
-func (c *Conn) fillHeader(u *unit, n int, op Opcode, fin bool) {
-	h := c.nextHeader(op, fin, int64(n))
+// filled makes a frame, which has to be sent, of the n bytes that lie in u's
+// fillRoom. It takes u over, and returns the unit that the frame lies in.
+func (c *Conn) filled(u *unit, n int, op Opcode, fin bool) *unit {
+	size := n
+	if !fin {
+		size = math.MaxInt // nobody knows
+	}
+	if p := u.fillRoom()[:n]; c.deflates(size) {
+		if d := c.deflate(op, p, fin); d != nil {
+			c.z.sent(p, fin)
+			u.free()
+			return d
+		}
+	}
+	u.fillHeader(c.nextHeader(op, fin, int64(n)))
+	return u
+}
+
+// fillHeader makes a frame of header h of what lies in u's fillRoom.
+func (u *unit) fillHeader(h Header) {
+	n := int(h.Length)
 	p := u.fillRoom()[:n]
 	if h.Masked {
 		maskCopy(p, p, h.MaskKey)

@@ -13,10 +13,11 @@ import (
 const maxKernelFrame = 1 << 20
 
 // fromKernel moves what r holds with the kernel's help, where r is a file or a
-// socket and the frames are not masked, and returns how much that was. What
-// remains, all of it where the kernel cannot help, is left to copying.
+// socket and the frames are neither masked nor compressed, and returns how much
+// that was. What remains, all of it where the kernel cannot help, is left to
+// copying.
 func (c *Conn) fromKernel(r io.Reader) (int64, error) {
-	if c.hs.client {
+	if c.hs.client || c.z != nil {
 		return 0, nil
 	}
 	if lr, ok := r.(*io.LimitedReader); ok {

@@ -28,6 +28,11 @@ var transports = []transport{
 		ln := listen(t, new(walve.Listener), "tcp", "127.0.0.1:0")
 		return ln.Accept, dialer(new(walve.Dialer), "ws://"+ln.Addr().String())
 	}},
+	{"ws compressed", func(t *testing.T) (func() (net.Conn, error), func(context.Context) (*walve.Conn, error)) {
+		compression := &walve.Compression{Threshold: -1}
+		ln := listen(t, &walve.Listener{Upgrader: walve.Upgrader{Compression: compression}}, "tcp", "127.0.0.1:0")
+		return ln.Accept, dialer(&walve.Dialer{Compression: compression}, "ws://"+ln.Addr().String())
+	}},
 	{"wss by Listener.TLSConfig", func(t *testing.T) (func() (net.Conn, error), func(context.Context) (*walve.Conn, error)) {
 		server, client := exampleTLS()
 		ln := listen(t, &walve.Listener{TLSConfig: server}, "tcp", "127.0.0.1:0")

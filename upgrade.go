@@ -37,6 +37,10 @@ type Upgrader struct {
 	// KeepAlive is how long a connection is idle before a Ping asks whether
 	// the peer is still there. 0 means 30 s, less than 0 never.
 	KeepAlive time.Duration
+
+	// Compression is how messages are compressed if the peer agrees to it.
+	// Nil means that they are not.
+	Compression *Compression
 }
 
 // Upgrade is the Upgrade method of a zero Upgrader.
@@ -108,14 +112,13 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	if !ok {
 		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Protocol"})
 	}
-	offers, ok := parseExtensions(r.Header["Sec-Websocket-Extensions"])
-	if !ok {
-		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusBadRequest, Reason: "malformed Sec-WebSocket-Extensions"})
-	}
-	agreed := acceptExtensions(offers)
-	hs.subprotocol, hs.halfClose = subprotocol, agreed.halfClose
+	// 9.1 would have the server fail a malformed offer as well. It is declined
+	// like one that is not understood: whoever sent it can do without.
+	offers, _ := parseExtensions(r.Header["Sec-Websocket-Extensions"])
+	agreed := acceptExtensions(u.Compression, offers)
+	hs.subprotocol, hs.halfClose, hs.deflate = subprotocol, agreed.halfClose, agreed.deflate
 	if connect {
-		return u.answerConnect(w, r, hs)
+		return u.answerConnect(w, r, hs, agreed.answer)
 	}
 
 	conn, rw, err := http.NewResponseController(w).Hijack()
@@ -136,7 +139,7 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	if rw != nil && rw.Writer != nil {
 		answer = rw.Writer.AvailableBuffer()
 	}
-	answer = appendAnswer(answer, key, subprotocol, agreed, w.Header())
+	answer = appendAnswer(answer, key, subprotocol, agreed.answer, w.Header())
 
 	conn.SetDeadline(time.Now().Add(answerTimeout))
 	if _, err := conn.Write(answer); err != nil {
@@ -178,14 +181,15 @@ func reply(w http.ResponseWriter, r *http.Request, refused *HandshakeError) erro
 
 // appendAnswer appends the server's part of the opening handshake: RFC 6455,
 // 4.2.2, item 5, and the user's header fields.
-func appendAnswer(b []byte, key, subprotocol string, agreed extensions, header http.Header) []byte {
+func appendAnswer(b []byte, key, subprotocol string, accepted []extension, header http.Header) []byte {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b = appendAccept(b, key)
 	if subprotocol != "" {
 		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), subprotocol...)
 	}
-	if agreed.halfClose {
-		b = append(b, "\r\nSec-WebSocket-Extensions: "+halfCloseExtension...)
+	if len(accepted) > 0 {
+		b = append(b, "\r\nSec-WebSocket-Extensions: "...)
+		b = appendExtensions(b, accepted...)
 	}
 	b = append(b, "\r\n"...)
 	for name, values := range header {

@@ -18,7 +18,7 @@ const handlerWait = time.Second
 
 // answerConnect answers r, an extended CONNECT, with 200 and returns the Conn,
 // whose Pump nobody runs yet.
-func (u *Upgrader) answerConnect(w http.ResponseWriter, r *http.Request, hs *handshake) (*Conn, error) {
+func (u *Upgrader) answerConnect(w http.ResponseWriter, r *http.Request, hs *handshake, accepted []extension) (*Conn, error) {
 	rc := http.NewResponseController(w)
 	// Those that the http.Server has set would end the stream; and a w that
 	// does not know them is not the server's own.
@@ -38,8 +38,8 @@ func (u *Upgrader) answerConnect(w http.ResponseWriter, r *http.Request, hs *han
 	if hs.subprotocol != "" {
 		h.Set("Sec-WebSocket-Protocol", hs.subprotocol)
 	}
-	if hs.halfClose {
-		h.Set("Sec-WebSocket-Extensions", halfCloseExtension)
+	if len(accepted) > 0 {
+		h.Set("Sec-WebSocket-Extensions", string(appendExtensions(nil, accepted...)))
 	}
 	w.WriteHeader(http.StatusOK)
 	if err := rc.Flush(); err != nil {

@@ -80,9 +80,9 @@ func (c *Conn) writeFrames(op Opcode, p []byte, open msgState) (n int, err error
 		if err := c.ready(); err != nil {
 			return n, err
 		}
-		chunk := c.chunk(p[n:])
+		chunk, deflated := c.chunk(p[n:])
 		fin := n+len(chunk) == len(p)
-		sent, err := c.writeFrame(c.nextHeader(op, fin, int64(len(chunk))), chunk)
+		sent, err := c.writeData(op, chunk, fin, deflated)
 		if sent {
 			n += len(chunk)
 			c.out.msg = open
@@ -97,13 +97,26 @@ func (c *Conn) writeFrames(op Opcode, p []byte, open msgState) (n int, err error
 	}
 }
 
-// chunk returns as much of p as goes into one frame.
-func (c *Conn) chunk(p []byte) []byte {
-	limit := largeUnit - maxHeaderSize
-	if !c.hs.client && c.canWritev() {
+// chunk returns as much of p, the rest of a message, as goes into one frame,
+// and whether that is to be compressed.
+func (c *Conn) chunk(p []byte) (chunk []byte, deflated bool) {
+	limit := c.pieceLimit()
+	switch {
+	case c.deflates(len(p)):
+		deflated = true
+	case !c.hs.client && c.canWritev():
 		limit = maxWritev
 	}
-	return p[:min(len(p), limit)]
+	return p[:min(len(p), limit)], deflated
+}
+
+// writeData writes p as the next frame of the message in progress, or the first
+// of one of opcode op.
+func (c *Conn) writeData(op Opcode, p []byte, fin, deflated bool) (sent bool, err error) {
+	if deflated {
+		return c.writeDeflated(op, p, fin)
+	}
+	return c.writeFrame(c.nextHeader(op, fin, int64(len(p))), p)
 }
 
 // nextHeader returns the header of the next frame of the message in progress,
