@@ -21,10 +21,12 @@ type Client struct {
 	TLS   *tls.Config
 
 	peer     *Peer
-	link     Link       // of the library, which has one connection
-	raw      []*rawConn // of the counterpart
-	up       net.Conn   // to Relay
-	received *meter     // of a library with events: bytes, or round trips
+	payloads [][]byte     // of the messages
+	links    []Link       // of the library
+	raw      []*rawConn   // of the counterpart
+	up       net.Conn     // to Relay
+	received *meter       // of a library with events: bytes, or round trips
+	toSend   atomic.Int64 // messages that its events have still to send
 	failed   chan error
 
 	sharedOnce sync.Once
@@ -41,20 +43,13 @@ func (c *Client) Shared(make func() any) any {
 // startClient connects, and checks that messages come back as they were sent.
 func startClient(ctx context.Context, c *Client) error {
 	c.received, c.failed = newMeter(), make(chan error, 1)
-	var err error
-	switch {
-	case c.Work.Kind == Handshake:
-		return nil
-	case c.Work.Role == AsClient:
-		if c.link, err = c.peer.Dial(ctx, c); err != nil {
-			return fmt.Errorf("dial: %w", err)
-		}
+	c.payloads = c.Work.payloads()
+	if c.Work.Kind == Handshake || c.Work.Kind == Idle {
 		return nil
 	}
-	if c.Work.Kind != Idle {
-		if err := c.open(ctx, c.Work.Conns); err != nil {
-			return err
-		}
+	err := c.open(ctx, c.Work.Conns)
+	if err != nil || c.Work.dials() {
+		return err
 	}
 	if c.Work.Kind == Echo {
 		return c.raw[0].checkEcho()
@@ -103,17 +98,28 @@ func (r *rawConn) payloadSize() int {
 	return int(n)
 }
 
-// open connects n raw connections more.
+// open connects n connections more.
 func (c *Client) open(ctx context.Context, n int) error {
 	var mu sync.Mutex
 	return c.parallel(int64(n), func() error {
-		r, err := dialRaw(ctx, c, !c.peer.Raw)
+		var l Link
+		var r *rawConn
+		var err error
+		if c.Work.dials() {
+			l, err = c.peer.Dial(ctx, c)
+		} else {
+			r, err = dialRaw(ctx, c, !c.peer.Raw)
+		}
 		if err != nil {
 			return fmt.Errorf("dial: %w", err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		c.raw = append(c.raw, r)
+		if r != nil {
+			c.raw = append(c.raw, r)
+		} else {
+			c.links = append(c.links, l)
+		}
 		return nil
 	})
 }
@@ -154,14 +160,20 @@ func (c *Client) Run(ctx context.Context, n int64) (time.Duration, error) {
 	switch {
 	case c.Work.Kind == Handshake:
 		err = c.parallel(n, func() error { return c.handshake(ctx) })
-	case c.Work.Role == AsServer:
-		err = c.runRaw(ctx, n)
-	case c.link.Stream != nil:
-		err = c.runStream(c.link.Stream, n)
-	case c.link.Message != nil:
-		err = c.runMessages(c.link.Message, n)
+	case c.Work.Kind == Idle:
+		err = c.open(ctx, int(n))
+	case !c.Work.dials():
+		err = c.runRaw(n)
+	case c.links[0].Event != nil:
+		err = c.runEvents(n)
 	default:
-		err = c.runEvents(c.link.Event, n)
+		err = each(len(c.links), func(i int) error {
+			n := n / int64(len(c.links))
+			if l := c.links[i]; l.Stream != nil {
+				return c.runStream(l.Stream, n)
+			}
+			return c.runMessages(c.links[i].Message, i, n)
+		})
 	}
 	return time.Since(start), err
 }
@@ -169,9 +181,12 @@ func (c *Client) Run(ctx context.Context, n int64) (time.Duration, error) {
 // Poke sends a message on every connection, and waits for it to come back if
 // it asks for that.
 func (c *Client) Poke(answer bool) error {
-	p := payload(c.Work.Size)
+	p := bytes.Clone(c.payloads[0])
 	if answer {
 		p[0] = answerMe
+	}
+	if c.Work.dials() {
+		return c.pokeLinks(p, answer)
 	}
 	wire := wireMessage(p, !c.peer.Raw, true)
 	return each(min(16, len(c.raw)), func(i int) error {
@@ -194,6 +209,35 @@ func (c *Client) Poke(answer bool) error {
 	})
 }
 
+func (c *Client) pokeLinks(p []byte, answer bool) error {
+	if answer {
+		c.received.expect(int64(len(c.links)))
+	}
+	err := each(min(16, len(c.links)), func(i int) error {
+		for ; i < len(c.links); i += 16 {
+			if err := c.pokeLink(c.links[i], p, answer); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || c.links[0].Event == nil {
+		return err
+	}
+	return c.received.wait(c.failed)
+}
+
+func (c *Client) pokeLink(l Link, p []byte, answer bool) error {
+	if l.Event != nil {
+		return l.Event.WriteMessage(p)
+	}
+	err := l.Message.WriteMessage(p)
+	if err == nil && answer {
+		_, err = l.Message.ReadMessage()
+	}
+	return err
+}
+
 func (c *Client) handshake(ctx context.Context) error {
 	if c.Work.Role == AsServer {
 		// What is asked for is the same for raw TCP.
@@ -211,13 +255,11 @@ func (c *Client) handshake(ctx context.Context) error {
 	return nil
 }
 
-func (c *Client) runRaw(ctx context.Context, n int64) error {
+func (c *Client) runRaw(n int64) error {
 	size := int64(c.Work.Size)
 	switch c.Work.Kind {
 	case Echo:
 		return c.pipeline(n)
-	case Idle:
-		return c.open(ctx, int(n))
 	case Upload:
 		for ; n > 0; n -= size {
 			if err := c.raw[0].send(); err != nil {
@@ -286,9 +328,10 @@ func (c *Client) runStream(s StreamConn, n int64) error {
 	}
 }
 
-func (c *Client) runMessages(m MessageConn, n int64) error {
-	p := payload(c.Work.Size)
-	for range n {
+// runMessages has n messages come back, beginning with the first one's number.
+func (c *Client) runMessages(m MessageConn, first int, n int64) error {
+	for i := range n {
+		p := c.payload(int64(first) + i)
 		if err := m.WriteMessage(p); err != nil {
 			return err
 		}
@@ -303,34 +346,49 @@ func (c *Client) runMessages(m MessageConn, n int64) error {
 	return nil
 }
 
+func (c *Client) payload(i int64) []byte { return c.payloads[i%int64(len(c.payloads))] }
+
 // runEvents starts what Message goes on with.
-func (c *Client) runEvents(e EventConn, n int64) error {
-	p := payload(c.Work.Size)
+func (c *Client) runEvents(n int64) error {
 	if c.Work.Kind == Upload {
-		return writeBytes(func(p []byte) (int, error) { return len(p), e.WriteMessage(p) }, p, n)
+		e := c.links[0].Event
+		return writeBytes(func(p []byte) (int, error) { return len(p), e.WriteMessage(p) }, c.payloads[0], n)
 	}
 	c.received.expect(n)
 	if c.Work.Kind == Echo {
-		if err := e.WriteMessage(p); err != nil {
-			return err
+		c.toSend.Store(n)
+		for _, l := range c.links {
+			if err := c.sendNext(l.Event); err != nil {
+				return err
+			}
 		}
 	}
 	return c.received.wait(c.failed)
 }
 
+// sendNext sends a message on e unless enough were sent.
+func (c *Client) sendNext(e EventConn) error {
+	left := c.toSend.Add(-1)
+	if left < 0 {
+		return nil
+	}
+	return e.WriteMessage(c.payload(left))
+}
+
 func (c *Client) Opened(EventConn) {}
 
 func (c *Client) Message(e EventConn, p []byte) {
-	if c.Work.Kind != Echo {
+	switch c.Work.Kind {
+	case Echo:
+	case Idle:
+		c.received.add(1)
+		return
+	default:
 		c.received.add(len(p))
 		return
 	}
-	more := c.received.total.Load()+1 < c.received.target.Load()
 	c.received.add(1)
-	if !more {
-		return
-	}
-	if err := e.WriteMessage(p); err != nil {
+	if err := c.sendNext(e); err != nil {
 		select {
 		case c.failed <- err:
 		default:
@@ -340,8 +398,8 @@ func (c *Client) Message(e EventConn, p []byte) {
 
 // Close closes the connections.
 func (c *Client) Close() {
-	if c.link != (Link{}) {
-		c.link.Close()
+	for _, l := range c.links {
+		l.Close()
 	}
 	if c.up != nil {
 		c.up.Close()

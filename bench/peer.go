@@ -16,6 +16,9 @@ type Peer struct {
 	// measured against.
 	Raw bool
 
+	// Compresses says that it takes part in work with compression.
+	Compresses bool
+
 	// Only reports whether the peer is meant for w; nil: for all.
 	Only func(w Work) bool
 
@@ -34,7 +37,7 @@ type Peer struct {
 // peers in the order in which they are run and shown.
 var peers = []*Peer{
 	tcpPeer, tlsPeer, netHTTPPeer,
-	walvePeer, walveMessagesPeer, walveHTTPSPeer,
+	walvePeer, walveMessagesPeer, walveHTTPSPeer, walvePlainPeer,
 	gobwasPeer, gobwasListenerPeer, gorillaPeer, coderPeer, coderNetConnPeer, gwsPeer, nbioPeer, xnetPeer,
 }
 
@@ -48,7 +51,7 @@ func peerNamed(name string) *Peer {
 
 // takesPart reports whether p is meant for w, and if so why it cannot do it.
 func (p *Peer) takesPart(w Work) (meant bool, lacks string) {
-	if p.Only != nil && !p.Only(w) {
+	if w.Compression != Uncompressed && !p.Compresses || p.Only != nil && !p.Only(w) {
 		return false, ""
 	}
 	if p.Lacks != nil {

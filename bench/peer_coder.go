@@ -12,8 +12,10 @@ import (
 var coderPeer = &Peer{
 	Name:   "coder",
 	Module: "github.com/coder/websocket",
-	Usage:  "Reader into a buffer that is kept, Write; as a stream: Reader's readers one after another",
+	Usage:  "Reader into a buffer that is kept, Write; as a stream: Reader's readers one after another; CompressionMode",
 	Only:   func(w Work) bool { return w.API != Stream || w.Kind != Echo },
+
+	Compresses: true,
 	Serve: func(s *Server, ln net.Listener) error {
 		return serveCoder(s, ln, func(c *websocket.Conn) Link { return coderLink(c, s.Work) })
 	},
@@ -47,7 +49,7 @@ var coderNetConnPeer = &Peer{
 
 func serveCoder(s *Server, ln net.Listener, link func(*websocket.Conn) Link) error {
 	return serveHTTP(s, ln, func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, nil)
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: coderCompression(s.Work)})
 		if err != nil {
 			s.fail("accept", err)
 			return
@@ -61,7 +63,7 @@ func dialCoder(ctx context.Context, c *Client) (*websocket.Conn, error) {
 	client := c.Shared(func() any {
 		return &http.Client{Transport: &http.Transport{TLSClientConfig: c.TLS}}
 	}).(*http.Client)
-	conn, _, err := websocket.Dial(ctx, c.url(), &websocket.DialOptions{HTTPClient: client})
+	conn, _, err := websocket.Dial(ctx, c.url(), &websocket.DialOptions{HTTPClient: client, CompressionMode: coderCompression(c.Work)})
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +71,18 @@ func dialCoder(ctx context.Context, c *Client) (*websocket.Conn, error) {
 	return conn, nil
 }
 
+func coderCompression(w Work) websocket.CompressionMode {
+	switch w.Compression {
+	case ContextTakeover:
+		return websocket.CompressionContextTakeover
+	case NoTakeover:
+		return websocket.CompressionNoContextTakeover
+	}
+	return websocket.CompressionDisabled
+}
+
 func coderLink(c *websocket.Conn, w Work) Link {
-	if w.Kind == Echo {
+	if w.Kind == Echo || w.Compression != Uncompressed {
 		return Link{Message: &coderMessages{c: c, buf: make([]byte, w.Size)}}
 	}
 	return Link{Stream: &coderStream{c: c}}

@@ -14,10 +14,18 @@ var gorillaPeer = &Peer{
 	Name:   "gorilla",
 	Module: "github.com/gorilla/websocket",
 	Usage: "NextReader into a buffer that is kept, WriteMessage; buffers as large as a message, up to 64 KiB; " +
-		"idle: 256 bytes and WriteBufferPool; as a stream: NextReader's readers one after another",
+		"idle: 256 bytes and WriteBufferPool; as a stream: NextReader's readers one after another; EnableCompression",
+
+	Compresses: true,
+	Lacks: func(w Work) string {
+		if w.Compression == ContextTakeover {
+			return "it has no context takeover"
+		}
+		return ""
+	},
 	Serve: func(s *Server, ln net.Listener) error {
 		size := bufferSize(s.Work)
-		u := &websocket.Upgrader{ReadBufferSize: size, WriteBufferSize: size}
+		u := &websocket.Upgrader{ReadBufferSize: size, WriteBufferSize: size, EnableCompression: s.Work.Compression != Uncompressed}
 		if s.Work.Kind == Idle || s.Work.Kind == Handshake {
 			u.WriteBufferPool = new(sync.Pool)
 		}
@@ -32,7 +40,7 @@ var gorillaPeer = &Peer{
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {
 		size := bufferSize(c.Work)
-		d := websocket.Dialer{ReadBufferSize: size, WriteBufferSize: size, TLSClientConfig: c.TLS}
+		d := websocket.Dialer{ReadBufferSize: size, WriteBufferSize: size, TLSClientConfig: c.TLS, EnableCompression: c.Work.Compression != Uncompressed}
 		if c.Work.Kind == Handshake {
 			d.WriteBufferPool = c.Shared(func() any { return new(sync.Pool) }).(*sync.Pool)
 		}
@@ -45,7 +53,7 @@ var gorillaPeer = &Peer{
 }
 
 func gorillaLink(c *websocket.Conn, w Work) Link {
-	if w.Kind == Echo && w.API != Stream {
+	if w.Kind == Echo && w.API != Stream || w.Compression != Uncompressed {
 		return Link{Message: &gorillaMessages{Conn: c, buf: make([]byte, w.Size)}}
 	}
 	return Link{Stream: &gorillaStream{Conn: c}}

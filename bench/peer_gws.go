@@ -12,7 +12,9 @@ import (
 var gwsPeer = &Peer{
 	Name:   "gws",
 	Module: "github.com/lxzan/gws",
-	Usage:  "event handler, ReadLoop in a goroutine of its own, WriteMessage; files and relays: WriteFile",
+	Usage:  "event handler, ReadLoop in a goroutine of its own, WriteMessage; files and relays: WriteFile; PermessageDeflate with its defaults",
+
+	Compresses: true,
 	Lacks: func(w Work) string {
 		if w.Kind == Echo && w.API == Stream {
 			return "it has no Read and Write"
@@ -20,7 +22,9 @@ var gwsPeer = &Peer{
 		return ""
 	},
 	Serve: func(s *Server, ln net.Listener) error {
-		u := gws.NewUpgrader(&gwsHandler{events: s}, &gws.ServerOption{ReadBufferSize: bufferSize(s.Work)})
+		u := gws.NewUpgrader(&gwsHandler{events: s}, &gws.ServerOption{
+			ReadBufferSize: bufferSize(s.Work), PermessageDeflate: gwsCompression(s.Work),
+		})
 		return serveHTTP(s, ln, func(w http.ResponseWriter, r *http.Request) {
 			c, err := u.Upgrade(w, r)
 			if err != nil {
@@ -32,7 +36,7 @@ var gwsPeer = &Peer{
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {
 		conn, _, err := gws.NewClient(&gwsHandler{events: c}, &gws.ClientOption{
-			Addr: c.url(), TlsConfig: c.TLS, ReadBufferSize: bufferSize(c.Work),
+			Addr: c.url(), TlsConfig: c.TLS, ReadBufferSize: bufferSize(c.Work), PermessageDeflate: gwsCompression(c.Work),
 		})
 		if err != nil {
 			return Link{}, err
@@ -40,6 +44,13 @@ var gwsPeer = &Peer{
 		go conn.ReadLoop()
 		return Link{Event: gwsConn{conn}}, nil
 	},
+}
+
+func gwsCompression(w Work) gws.PermessageDeflate {
+	takeover := w.Compression == ContextTakeover
+	return gws.PermessageDeflate{
+		Enabled: w.Compression != Uncompressed, ServerContextTakeover: takeover, ClientContextTakeover: takeover,
+	}
 }
 
 type gwsConn struct{ *gws.Conn }

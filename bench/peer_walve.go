@@ -11,10 +11,12 @@ import (
 var walvePeer = &Peer{
 	Name:   "walve",
 	Module: "github.com/bodokaiser/walve",
-	Usage:  "Upgrade, or Listener with TLSConfig, and Dialer; Read and Write, or ReadMessage and WriteMessage; no options",
+	Usage:  "Upgrade, or Listener with TLSConfig, and Dialer; Read and Write, or ReadMessage and WriteMessage; no options but Compression",
+
+	Compresses: true,
 	Serve: func(s *Server, ln net.Listener) error {
 		if !s.Work.TLS {
-			return serveWalve(s, ln, s.Work.API == Messages)
+			return serveWalve(s, ln, s.Work.messages(), s.Work.walveCompression())
 		}
 		l := &walve.Listener{TLSConfig: s.TLS}
 		if err := l.Serve(ln); err != nil {
@@ -23,8 +25,35 @@ var walvePeer = &Peer{
 		return acceptLoop(l, func(c net.Conn) { s.Here(walveLink(c.(*walve.Conn), s.Work.API == Messages)) })
 	},
 	Dial: func(ctx context.Context, c *Client) (Link, error) {
-		return dialWalve(ctx, c, c.Work.API == Messages)
+		return dialWalve(ctx, c, c.Work.messages(), c.Work.walveCompression())
 	},
+}
+
+// walvePlainPeer shows what compression costs.
+var walvePlainPeer = &Peer{
+	Name:   "walve-plain",
+	Module: "github.com/bodokaiser/walve",
+	Usage:  "walve without Compression, where others compress",
+	Only:   func(w Work) bool { return w.Compression != Uncompressed },
+
+	Compresses: true,
+	Serve:      func(s *Server, ln net.Listener) error { return serveWalve(s, ln, s.Work.messages(), nil) },
+	Dial: func(ctx context.Context, c *Client) (Link, error) {
+		return dialWalve(ctx, c, c.Work.messages(), nil)
+	},
+}
+
+// messages reports whether the message calls are what w asks for.
+func (w Work) messages() bool {
+	return w.API == Messages || w.Compression != Uncompressed
+}
+
+func (w Work) walveCompression() *walve.Compression {
+	if w.Compression == Uncompressed {
+		return nil
+	}
+	plain := w.Compression == NoTakeover
+	return &walve.Compression{NoSendTakeover: plain, NoReceiveTakeover: plain}
 }
 
 // walveMessagesPeer shows what the message calls cost in an echo.
@@ -33,8 +62,8 @@ var walveMessagesPeer = &Peer{
 	Module: "github.com/bodokaiser/walve",
 	Usage:  "walve through ReadMessage and WriteMessage",
 	Only:   func(w Work) bool { return w.Kind == Echo && w.API == Any && !w.TLS },
-	Serve:  func(s *Server, ln net.Listener) error { return serveWalve(s, ln, true) },
-	Dial:   func(ctx context.Context, c *Client) (Link, error) { return dialWalve(ctx, c, true) },
+	Serve:  func(s *Server, ln net.Listener) error { return serveWalve(s, ln, true, nil) },
+	Dial:   func(ctx context.Context, c *Client) (Link, error) { return dialWalve(ctx, c, true, nil) },
 }
 
 // walveHTTPSPeer shows what it costs that TLS was set up by net/http.
@@ -43,12 +72,13 @@ var walveHTTPSPeer = &Peer{
 	Module: "github.com/bodokaiser/walve",
 	Usage:  "Upgrade in an https server of net/http's",
 	Only:   func(w Work) bool { return w.TLS && w.Role == AsServer },
-	Serve:  func(s *Server, ln net.Listener) error { return serveWalve(s, ln, false) },
+	Serve:  func(s *Server, ln net.Listener) error { return serveWalve(s, ln, false, nil) },
 }
 
-func serveWalve(s *Server, ln net.Listener, messages bool) error {
+func serveWalve(s *Server, ln net.Listener, messages bool, compression *walve.Compression) error {
+	u := walve.Upgrader{Compression: compression}
 	return serveHTTP(s, ln, func(w http.ResponseWriter, r *http.Request) {
-		c, err := walve.Upgrade(w, r)
+		c, err := u.Upgrade(w, r)
 		if err != nil {
 			s.fail("upgrade", err)
 			return
@@ -57,8 +87,8 @@ func serveWalve(s *Server, ln net.Listener, messages bool) error {
 	})
 }
 
-func dialWalve(ctx context.Context, c *Client, messages bool) (Link, error) {
-	d := walve.Dialer{TLSConfig: c.TLS}
+func dialWalve(ctx context.Context, c *Client, messages bool, compression *walve.Compression) (Link, error) {
+	d := walve.Dialer{TLSConfig: c.TLS, Compression: compression}
 	conn, err := d.DialURL(ctx, c.url())
 	if err != nil {
 		return Link{}, err

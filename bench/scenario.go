@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,7 @@ type Measurement struct {
 
 // role returns the usage of the side that the library had.
 func (m *Measurement) role(w Work) Usage {
-	if w.Role == AsServer {
+	if w.serves() {
 		return m.Server
 	}
 	return m.Client
@@ -95,6 +96,12 @@ func scenarios(sc scale) []*Scenario {
 		for _, kind := range []Kind{Download, Upload} {
 			add(bulkScenario(kind, role, 32*kib, true))
 		}
+	}
+	for _, c := range []Compression{NoTakeover, ContextTakeover} {
+		for _, conns := range []int{1, 64} {
+			add(compressedScenario(c, conns))
+		}
+		add(compressedIdleScenario(sc, c))
 	}
 	return all
 }
@@ -215,16 +222,7 @@ func relayScenario() Scenario {
 }
 
 func idleScenario(sc scale) Scenario {
-	n := int64(1000)
-	switch {
-	case sc.full:
-		n = 10000
-	case sc.tiny:
-		n = 20
-	}
-	held := func(u func(m *Measurement) float64) func(m *Measurement) float64 {
-		return func(m *Measurement) float64 { return u(m) / float64(m.N) }
-	}
+	n := idleCount(sc, 10000)
 	return Scenario{
 		Name:  "idle",
 		Title: fmt.Sprintf("%d idle connections: bytes held by the server for each", n),
@@ -232,12 +230,58 @@ func idleScenario(sc scale) Scenario {
 		Work: Work{Kind: Idle, Role: AsServer, Size: 64, Conns: 16},
 		Warm: 50, Fixed: n,
 		Metrics: []Metric{
-			{Name: "heap+stack, fresh", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.Fresh.Heap + m.Fresh.Stack) })},
-			{Name: "after a message", Ratio: true, Chart: "after", Of: held(func(m *Measurement) float64 { return float64(m.After.Heap + m.After.Stack) })},
-			{Name: "after an answer", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.Answered.Heap + m.Answered.Stack) })},
-			{Name: "heap", Of: held(func(m *Measurement) float64 { return float64(m.After.Heap) })},
-			{Name: "stack", Of: held(func(m *Measurement) float64 { return float64(m.After.Stack) })},
-			{Name: "RSS", Ratio: true, Of: held(func(m *Measurement) float64 { return float64(m.After.RSS) })},
+			{Name: "heap+stack, fresh", Ratio: true, Of: held(func(m *Measurement) uint64 { return m.Fresh.Heap + m.Fresh.Stack })},
+			{Name: "after a message", Ratio: true, Chart: "after", Of: held(func(m *Measurement) uint64 { return m.After.Heap + m.After.Stack })},
+			{Name: "after an answer", Ratio: true, Of: held(func(m *Measurement) uint64 { return m.Answered.Heap + m.Answered.Stack })},
+			{Name: "heap", Of: held(func(m *Measurement) uint64 { return m.After.Heap })},
+			{Name: "stack", Of: held(func(m *Measurement) uint64 { return m.After.Stack })},
+			{Name: "RSS", Ratio: true, Of: held(func(m *Measurement) uint64 { return m.After.RSS })},
+		},
+	}
+}
+
+func idleCount(sc scale, full int64) int64 {
+	switch {
+	case sc.full:
+		return full
+	case sc.tiny:
+		return 20
+	}
+	return full / 10
+}
+
+// held is what of gives for each connection.
+func held(of func(m *Measurement) uint64) func(m *Measurement) float64 {
+	return func(m *Measurement) float64 { return float64(of(m)) / float64(m.N) }
+}
+
+func compressedScenario(c Compression, conns int) Scenario {
+	w := Work{Kind: Echo, Role: AsBoth, Size: kib, Conns: conns, Depth: 1, Compression: c}
+	return Scenario{
+		Name:  fmt.Sprintf("compressed/%s/%d", strings.ReplaceAll(string(c), " ", "-"), conns),
+		Title: fmt.Sprintf("Echo of 1 KiB of JSON, compressed with %s, the library on both sides: connections: %d", c, conns),
+		Group: "compressed", Label: fmt.Sprintf("%s, %d conns", c, conns),
+		Work: w, Warm: 64 * int64(conns),
+		Metrics: []Metric{
+			{Name: "messages/s", More: true, Of: func(m *Measurement) float64 { return perSecond(m.N, m.Elapsed) }},
+			{Name: "server CPU µs", Of: func(m *Measurement) float64 { return perOp(m.Server.CPU(), m.N) }},
+			{Name: "allocs", Of: func(m *Measurement) float64 { return float64(m.Server.Mallocs) / float64(m.N) }},
+		},
+	}
+}
+
+func compressedIdleScenario(sc scale, c Compression) Scenario {
+	n := idleCount(sc, 1000)
+	return Scenario{
+		Name:  "compressed-idle/" + strings.ReplaceAll(string(c), " ", "-"),
+		Title: fmt.Sprintf("%d idle connections compressed with %s: bytes of heap held by the server for each", n, c),
+		Group: "compressed-idle", Label: string(c),
+		Work: Work{Kind: Idle, Role: AsBoth, Size: kib, Conns: 16, Compression: c},
+		Warm: 50, Fixed: n,
+		Metrics: []Metric{
+			{Name: "after an answer", Of: held(func(m *Measurement) uint64 { return m.Answered.Heap })},
+			{Name: "after a message", Of: held(func(m *Measurement) uint64 { return m.After.Heap })},
+			{Name: "fresh", Of: held(func(m *Measurement) uint64 { return m.Fresh.Heap })},
 		},
 	}
 }

@@ -59,7 +59,7 @@ func startServer(p *Peer, w Work) (*Server, error) {
 	}
 	go func() {
 		var err error
-		if w.Role == AsServer {
+		if w.serves() {
 			err = p.Serve(s, s.ln)
 		} else {
 			err = s.serveRaw(!p.Raw)

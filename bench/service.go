@@ -129,13 +129,21 @@ func writeBytes(write func([]byte) (int, error), p []byte, n int64) error {
 }
 
 func (s *Server) messages(c MessageConn) error {
+	if s.Work.Kind == Idle {
+		s.received.add(1)
+	}
 	for {
 		p, err := c.ReadMessage()
 		if err != nil {
 			return err
 		}
-		if err := c.WriteMessage(p); err != nil {
-			return err
+		if s.Work.Kind == Echo || p[0] == answerMe {
+			if err := c.WriteMessage(p); err != nil {
+				return err
+			}
+		}
+		if s.Work.Kind == Idle {
+			s.received.add(1)
 		}
 	}
 }
@@ -223,7 +231,7 @@ func (s *Server) Message(c EventConn, p []byte) {
 	case Idle:
 		if p[0] == answerMe {
 			if err := c.WriteMessage(p); err != nil {
-				s.fail("echo", err)
+				s.fail("answer", err)
 			}
 		}
 		s.received.add(1)

@@ -3,7 +3,8 @@ package main
 // Work is what the two processes of a trial do together. One of them, the one
 // that Role names, uses the library under test; the other is its counterpart,
 // which speaks as little WebSocket as possible and is the same for all, so
-// that what differs from raw TCP is that role's cost alone.
+// that what differs from raw TCP is that role's cost alone. With compression
+// both use the library: there is no counterpart that costs nothing.
 type Work struct {
 	Kind Kind `json:"kind"`
 	Role Role `json:"role"`
@@ -13,6 +14,8 @@ type Work struct {
 	Conns int  `json:"conns"` // connections; of handshakes: at a time
 	Depth int  `json:"depth"` // messages in flight on each connection
 	TLS   bool `json:"tls"`
+
+	Compression Compression `json:"compression,omitempty"`
 
 	Path string `json:"path,omitempty"` // of the file
 }
@@ -36,7 +39,31 @@ type Role string
 const (
 	AsServer Role = "server"
 	AsClient Role = "client"
+	AsBoth   Role = "both"
 )
+
+// serves reports whether the server uses the library.
+func (w Work) serves() bool { return w.Role != AsClient }
+
+// dials reports whether the client uses the library.
+func (w Work) dials() bool { return w.Role != AsServer }
+
+// Compression is how messages, of JSON then, are compressed.
+type Compression string
+
+const (
+	Uncompressed    Compression = ""
+	ContextTakeover Compression = "takeover"    // by both sides
+	NoTakeover      Compression = "no takeover" // by neither
+)
+
+// payloads are those of the messages to be sent, one after another.
+func (w Work) payloads() [][]byte {
+	if w.Compression == Uncompressed {
+		return [][]byte{payload(w.Size)}
+	}
+	return documents(w.Size)
+}
 
 // API says which calls of a library are to be used.
 type API string
