@@ -251,7 +251,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addTLS bool, t *t
 	if !w.stop() {
 		return nil, w.failed(ctx.Err())
 	}
-	hs := &handshake{client: true, halfClose: agreed.halfClose, deflate: agreed.deflate, subprotocol: subprotocol, response: resp}
+	hs := agreed.handshake(subprotocol, resp)
 	hs.limits(d.MaxMessageSize, d.KeepAlive)
 	return newConn(stream.New(conn), hs, r.buffered()), nil
 }

@@ -169,7 +169,7 @@ func (d *Dialer) finishHTTP2(ctx context.Context, s *h2.Stream, answer *h2.Respo
 		s.Abort()
 		return nil, &HandshakeError{Response: resp, StatusCode: answer.Status, Reason: wrong}
 	}
-	hs := &handshake{client: true, halfClose: agreed.halfClose, deflate: agreed.deflate, subprotocol: subprotocol, response: resp}
+	hs := agreed.handshake(subprotocol, resp)
 	hs.limits(d.MaxMessageSize, d.KeepAlive)
 	return newConn(s, hs, nil), nil
 }

@@ -19,12 +19,12 @@ type TestConfig struct {
 
 // NewTestConn returns a Conn on nc as if its handshake were over.
 func NewTestConn(nc net.Conn, cfg TestConfig) *Conn {
-	hs := &handshake{
+	hs := &handshake{terms: terms{
 		client:         cfg.Client,
 		halfClose:      cfg.HalfClose,
 		maxMessageSize: cfg.MaxMessageSize,
 		keepAlive:      cfg.KeepAlive,
-	}
+	}}
 	if d := cfg.Deflate; d != nil {
 		hs.deflate = d.agreement()
 	}

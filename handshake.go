@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,16 +23,35 @@ const (
 
 // handshake is all that a Conn knows of its opening handshake.
 type handshake struct {
+	terms
+	deflate    *deflateAgreement // nil: no compression; until newConn
+	remoteAddr net.Addr          // nil: the stream's
+	request    *http.Request     // what a Listener accepted
+	response   *http.Response    // what a Dialer got
+	onClose    func(*Conn)       // nil, or called once, when the user has closed the Conn
+}
+
+// terms is the part of a handshake that is the same for many Conns.
+type terms struct {
 	client         bool
-	halfClose      bool              // both ends are walve: see halfCloseExtension
-	deflate        *deflateAgreement // nil: no compression
+	halfClose      bool // both ends are walve: see halfCloseExtension
 	subprotocol    string
-	maxMessageSize int64          // of ReadMessage; never 0
-	keepAlive      time.Duration  // <= 0: never
-	remoteAddr     net.Addr       // nil: the stream's
-	request        *http.Request  // what a Listener accepted
-	response       *http.Response // what a Dialer got
-	onClose        func(*Conn)    // nil, or called once, when the user has closed the Conn
+	maxMessageSize int64         // of ReadMessage; never 0
+	keepAlive      time.Duration // <= 0: never
+}
+
+// lastTerms is the handshake that shared returned last.
+var lastTerms atomic.Pointer[handshake]
+
+// shared returns a handshake with t and nothing else, the same as the last time
+// if t is: a server's many Conns then hold one.
+func (t terms) shared() *handshake {
+	hs := lastTerms.Load()
+	if hs == nil || hs.terms != t {
+		hs = &handshake{terms: t}
+		lastTerms.Store(hs)
+	}
+	return hs
 }
 
 // limits resolves the zero values that Upgrader and Dialer share.
@@ -42,6 +62,14 @@ func (hs *handshake) limits(maxMessageSize int64, keepAlive time.Duration) {
 	}
 	if keepAlive == 0 {
 		hs.keepAlive = defaultKeepAlive
+	}
+}
+
+// handshake returns what a client's Conn is to know of one that ended so.
+func (e extensions) handshake(subprotocol string, resp *http.Response) *handshake {
+	return &handshake{
+		terms:   terms{client: true, halfClose: e.halfClose, subprotocol: subprotocol},
+		deflate: e.deflate, response: resp,
 	}
 }
 

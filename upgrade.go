@@ -150,6 +150,9 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 
 	hs.limits(u.MaxMessageSize, u.KeepAlive)
 	hs.remoteAddr = rewrittenAddr(r.RemoteAddr, conn.RemoteAddr())
+	if hs.deflate == nil && hs.remoteAddr == nil && hs.request == nil && hs.onClose == nil {
+		hs = hs.terms.shared()
+	}
 	return newConn(stream.New(conn), hs, buffered), nil
 }
 
