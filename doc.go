@@ -34,7 +34,8 @@
 // [Conn.NextMessage] streams one message, [Conn.NextReader] and
 // [Conn.NextWriter] stream one frame. They may be mixed on one Conn. Control
 // frames have no callbacks, they are handled: a Ping is answered while some
-// read is in progress.
+// read is in progress. Messages are compressed if both ends ask for it, see
+// [Compression].
 //
 // # Deadlines
 //
