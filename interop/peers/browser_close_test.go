@@ -44,7 +44,7 @@ func wantSeen(t testing.TB, got, want seen) {
 }
 
 func (b *browser) testIsClosed(t *testing.T) {
-	s := upgradeSite(t, walve.Upgrader{})
+	s := upgradeSite(t, walve.Upgrader{}, nil)
 	for _, c := range []struct {
 		name  string
 		close func(*walve.Conn) error
@@ -79,7 +79,7 @@ func (b *browser) testIsClosed(t *testing.T) {
 
 // testCloses has the page close.
 func (b *browser) testCloses(t *testing.T) {
-	s := upgradeSite(t, walve.Upgrader{})
+	s := upgradeSite(t, walve.Upgrader{}, nil)
 	for _, c := range []struct {
 		args   []any
 		code   walve.StatusCode // that the server sees, and so does the page
@@ -111,7 +111,7 @@ func (b *browser) testCloses(t *testing.T) {
 // testLeaves: a page that goes away takes its connection with it, which is not
 // the end of the stream that it was sending.
 func (b *browser) testLeaves(t *testing.T) {
-	s := upgradeSite(t, walve.Upgrader{})
+	s := upgradeSite(t, walve.Upgrader{}, nil)
 	for name, leave := range map[string]func(*tab) error{
 		"reload":        func(tb *tab) error { return chromedp.Do(tb.ctx, chromedp.Navigate(s.origin)) },
 		"close the tab": func(tb *tab) error { return chromedp.Cancel(tb.ctx) },
@@ -132,7 +132,7 @@ func (b *browser) testLeaves(t *testing.T) {
 // testBrokenTo has the browser fail the connection (RFC 6455, 7.1.7) for what
 // the server sends below walve.
 func (b *browser) testBrokenTo(t *testing.T) {
-	s := upgradeSite(t, walve.Upgrader{})
+	s := upgradeSite(t, walve.Upgrader{}, nil)
 	for _, c := range []struct {
 		name, frame string
 		code        walve.StatusCode
@@ -183,19 +183,17 @@ func (b *browser) testBreaks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := listenerSite(t, &walve.Listener{Upgrader: walve.Upgrader{MaxMessageSize: c.max}}, tampering{loopback(t), c.header})
 			saw := b.visit(t, s, visit{Send: []int{0xed, 0xa0, 0x80}})
-			conn := s.accept(t)
-			_, _, err := conn.ReadMessage()
+			_, _, err := s.accept(t).ReadMessage()
 			var broken *walve.ProtocolError
 			if !errors.As(err, &broken) || broken.Code != c.code {
 				t.Fatalf("walve got %v, want %v", err, c.code)
 			}
-			conn.Close() // before that the page is not told
 			wantSeen(t, saw(), seen{Opened: true, Code: c.code, Reason: broken.Reason, WasClean: true})
 		})
 	}
 }
 
-// A tampering Listener replaces the first byte of binary frames, if they come
+// A tampering listener replaces the first byte of binary frames, if they come
 // one by one.
 type tampering struct {
 	net.Listener
@@ -204,17 +202,21 @@ type tampering struct {
 
 func (l tampering) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	return tamperingConn{c, l.header}, err
+	if err != nil {
+		return nil, err
+	}
+	return tamperingConn{c.(*net.TCPConn), l.header}, nil
 }
 
+// A tamperingConn can half-close, as walve does with a connection that it fails.
 type tamperingConn struct {
-	net.Conn
+	*net.TCPConn
 	header byte
 }
 
 func (c tamperingConn) Read(p []byte) (int, error) {
 	const binary = 0x82
-	n, err := c.Conn.Read(p)
+	n, err := c.TCPConn.Read(p)
 	if n > 0 && p[0] == binary {
 		p[0] = c.header
 	}

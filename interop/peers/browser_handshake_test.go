@@ -10,9 +10,9 @@ import (
 
 // testOrigin has a page of one server connect to another one.
 func (b *browser) testOrigin(t *testing.T) {
-	home := upgradeSite(t, walve.Upgrader{})
+	home := upgradeSite(t, walve.Upgrader{}, nil)
 	t.Run("refused", func(t *testing.T) {
-		s := upgradeSite(t, walve.Upgrader{})
+		s := upgradeSite(t, walve.Upgrader{}, nil)
 		saw := begin[seen](t, b.open(t, home.origin), "visit", s.url(), visit{})
 		var refused *walve.HandshakeError
 		if u := s.next(t); !errors.As(u.err, &refused) || refused.StatusCode != http.StatusForbidden {
@@ -23,7 +23,7 @@ func (b *browser) testOrigin(t *testing.T) {
 	t.Run("allowed", func(t *testing.T) {
 		s := upgradeSite(t, walve.Upgrader{CheckOrigin: func(r *http.Request) bool {
 			return r.Header.Get("Origin") == home.origin
-		}})
+		}}, nil)
 		saw := begin[seen](t, b.open(t, home.origin), "visit", s.url(), visit{})
 		s.accept(t).CloseWithStatus(4000, "welcome")
 		wantSeen(t, saw(), seen{Opened: true, Code: 4000, Reason: "welcome", WasClean: true})
@@ -42,7 +42,7 @@ func (b *browser) testSubprotocol(t *testing.T) {
 		{"none in common", []string{"v2"}, []string{"v1"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := upgradeSite(t, walve.Upgrader{Subprotocols: c.server})
+			s := upgradeSite(t, walve.Upgrader{Subprotocols: c.server}, nil)
 			saw := b.visit(t, s, visit{Protocols: c.client})
 			conn := s.accept(t)
 			if got := conn.Subprotocol(); got != c.want {

@@ -2,6 +2,7 @@ package peers_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -187,8 +188,8 @@ var page = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	http.ServeFile(w, r, "testdata/browser.html")
 })
 
-// upgradeSite is an http.Server that uses an Upgrader.
-func upgradeSite(t testing.TB, u walve.Upgrader) site {
+// upgradeSite is an http.Server that uses an Upgrader, with a config over TLS.
+func upgradeSite(t testing.TB, u walve.Upgrader, config *tls.Config) site {
 	s := site{upgrades: make(chan upgrade, 1)}
 	mux := http.NewServeMux()
 	mux.Handle("/", page)
@@ -196,7 +197,7 @@ func upgradeSite(t testing.TB, u walve.Upgrader) site {
 		c, err := u.Upgrade(w, r)
 		s.upgrades <- upgrade{c, err}
 	})
-	s.origin = "http" + strings.TrimPrefix(serve(t, mux, nil), "ws")
+	s.origin = "http" + strings.TrimPrefix(serve(t, mux, config), "ws")
 	return s
 }
 
