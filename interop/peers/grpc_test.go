@@ -5,8 +5,11 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bodokaiser/walve"
+	data "github.com/cncf/xds/go/xds/data/orca/v3"
+	service "github.com/cncf/xds/go/xds/service/orca/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/interop"
@@ -15,9 +18,7 @@ import (
 )
 
 // grpcCases are those of grpc/interop/client that need no credentials, by the
-// names they have there. One is left out: orca_oob waits for several reports,
-// and only gRPC's internals can have them come more often than every 30 s.
-// A case that fails ends the process, with its reason.
+// names they have there. A case that fails ends the process, with its reason.
 var grpcCases = []struct {
 	name string
 	run  func(ctx context.Context, cc *grpc.ClientConn, dial func() *grpc.ClientConn)
@@ -45,6 +46,9 @@ var grpcCases = []struct {
 	}},
 	{"orca_per_rpc", func(ctx context.Context, cc *grpc.ClientConn, _ func() *grpc.ClientConn) {
 		interop.DoORCAPerRPCTest(ctx, testgrpc.NewTestServiceClient(cc))
+	}},
+	{"orca_oob", func(ctx context.Context, cc *grpc.ClientConn, _ func() *grpc.ClientConn) {
+		interop.DoORCAOOBTest(ctx, testgrpc.NewTestServiceClient(cc))
 	}},
 	{"rpc_soak", func(ctx context.Context, cc *grpc.ClientConn, _ func() *grpc.ClientConn) {
 		interop.DoSoakTest(ctx, soak(func() (*grpc.ClientConn, func()) { return cc, func() {} }))
@@ -89,14 +93,40 @@ func (s namedServer) UnaryCall(ctx context.Context, in *testgrpc.SimpleRequest) 
 	return out, err
 }
 
+// loadReports is what orca_oob gets its reports from. gRPC's own service makes
+// the client wait for each at least 30 s, which only its internals can change.
+type loadReports struct {
+	service.UnimplementedOpenRcaServiceServer
+	metrics orca.ServerMetricsProvider
+}
+
+func (s loadReports) StreamCoreMetrics(r *service.OrcaLoadReportRequest, stream service.OpenRcaService_StreamCoreMetricsServer) error {
+	interval := time.NewTicker(r.GetReportInterval().AsDuration())
+	defer interval.Stop()
+	for {
+		m := s.metrics.ServerMetrics()
+		if err := stream.Send(&data.OrcaLoadReport{
+			// Without a value they are -1.
+			CpuUtilization: max(m.CPUUtilization, 0),
+			MemUtilization: max(m.MemUtilization, 0),
+			Utilization:    m.Utilization,
+		}); err != nil {
+			return err
+		}
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case <-interval.C:
+		}
+	}
+}
+
 func TestGRPC(t *testing.T) {
 	t.Parallel()
 	overTransports(t, func(t *testing.T, ln *walve.Listener, d *walve.Dialer) {
 		metrics := orca.NewServerMetricsRecorder()
 		server := grpc.NewServer(orca.CallMetricsServerOption(nil))
-		if err := orca.Register(server, orca.ServiceOptions{ServerMetricsProvider: metrics}); err != nil {
-			t.Fatal(err)
-		}
+		service.RegisterOpenRcaServiceServer(server, loadReports{metrics: metrics})
 		testgrpc.RegisterTestServiceServer(server, namedServer{interop.NewTestServer(interop.NewTestServerOptions{MetricsRecorder: metrics})})
 		var served sync.WaitGroup
 		served.Go(func() {
