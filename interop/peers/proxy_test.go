@@ -104,13 +104,8 @@ func (p proxy) start(t testing.TB, ln *walve.Listener, tls bool) *walve.Dialer {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	var config bytes.Buffer
-	if err := p.config.Execute(&config, map[string]any{"Dir": dir, "TLS": tls, "Backend": ln.Addr(), "Dead": dead.Addr()}); err != nil {
+	if err := p.config.Execute(&config, map[string]any{"Dir": dir, "TLS": tls, "Backend": ln.Addr(), "Dead": refusingAddr(t)}); err != nil {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{"config": config.Bytes(), "pem": certificatePEM(t)} {

@@ -100,13 +100,8 @@ func TestSSHForwarding(t *testing.T) {
 			exchange(t, c, pattern(1<<20))
 		})
 		t.Run("local, refused", func(t *testing.T) {
-			closed, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			closed.Close()
 			var refused *ssh.OpenChannelError
-			if _, err := client.Dial("tcp", closed.Addr().String()); !errors.As(err, &refused) {
+			if _, err := client.Dial("tcp", refusingAddr(t).String()); !errors.As(err, &refused) {
 				t.Errorf("got %v", err)
 			}
 		})

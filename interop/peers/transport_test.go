@@ -109,6 +109,27 @@ func serve(t testing.TB, h http.Handler, config *tls.Config) string {
 	return url
 }
 
+// refusingAddr returns an address that refuses connections until t ends: that of
+// a client, which nobody else is given meanwhile.
+func refusingAddr(t testing.TB) net.Addr {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client.LocalAddr()
+}
+
 // certificate is one for 127.0.0.1 that signs itself.
 var certificate = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
