@@ -11,15 +11,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// What a page does on a connection: see visit in browser.html.
+// A visit is what a page does on a connection: see visit in browser.html.
 type visit struct {
 	Protocols []string `json:"protocols,omitempty"`
 	Send      []int    `json:"send,omitempty"` // the bytes of a message
 	Close     []any    `json:"close"`
 }
 
-// What it sees of the connection. An abnormal closure (RFC 6455, 7.1.5) is all
-// that it is told of a connection that failed.
+// seen is what a page sees of a connection.
 type seen struct {
 	Opened, Failed bool
 	Protocol       string
@@ -28,7 +27,9 @@ type seen struct {
 	WasClean       bool
 }
 
-var failed = seen{Opened: true, Failed: true, Code: walve.StatusAbnormalClosure}
+// broken is what a page sees of a connection that its browser has failed: not
+// why, but an abnormal closure (RFC 6455, 7.1.5).
+var broken = seen{Opened: true, Failed: true, Code: walve.StatusAbnormalClosure}
 
 // visit has a page of s connect to it.
 func (b *browser) visit(t testing.TB, s site, v visit) (wait func() seen) {
@@ -161,7 +162,7 @@ func (b *browser) testBrokenTo(t *testing.T) {
 			if code, _, ok := conn.CloseStatus(); code != c.code || !ok {
 				t.Errorf("CloseStatus: %v %v", code, ok)
 			}
-			wantSeen(t, saw(), failed)
+			wantSeen(t, saw(), broken)
 		})
 	}
 }
