@@ -2,13 +2,10 @@ package stream_test
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"path/filepath"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/bodokaiser/walve/internal/memconn"
 	"github.com/bodokaiser/walve/internal/stream"
@@ -138,28 +135,6 @@ var kinds = []struct {
 		s, peer, _, _ := secureMem(t, plain, memconn.Buffer(1000))
 		return s, peer
 	}},
-}
-
-// conn makes a net.Conn of a Stream.
-type conn struct {
-	stream.Stream
-	r, w sync.Mutex // one Read and one Write at a time
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	c.r.Lock()
-	defer c.r.Unlock()
-	return c.Stream.Read(p)
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	c.w.Lock()
-	defer c.w.Unlock()
-	return c.Stream.Write(p)
-}
-
-func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // pattern returns n bytes of which any two near each other differ.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/nettest"
 
 	"github.com/bodokaiser/walve/internal/stream"
+	"github.com/bodokaiser/walve/internal/streamtest"
 )
 
 func TestConn(t *testing.T) {
@@ -21,7 +22,7 @@ func TestConn(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 				s, peer := kind.pair(t)
-				return &conn{Stream: s}, peer, func() { s.Close(); peer.Close() }, nil
+				return &streamtest.Conn{Stream: s}, peer, func() { s.Close(); peer.Close() }, nil
 			})
 		})
 	}

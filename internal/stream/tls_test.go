@@ -14,6 +14,7 @@ import (
 
 	"github.com/bodokaiser/walve/internal/memconn"
 	"github.com/bodokaiser/walve/internal/stream"
+	"github.com/bodokaiser/walve/internal/streamtest"
 )
 
 const second = time.Second
@@ -561,7 +562,7 @@ func TestCloseRacesWrite(t *testing.T) {
 func TestTLSOverTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outer, outerPeer, a, _ := secureMem(t, transport)
-		s, peer := secure(t, tls.VersionTLS13, transport, &conn{Stream: outer}, outerPeer)
+		s, peer := secure(t, tls.VersionTLS13, transport, &streamtest.Conn{Stream: outer}, outerPeer)
 		want, got := pattern(3000), make([]byte, 3000)
 		for cut := 0; cut < len(want); cut += 13 {
 			a.SetWriteLimit(int64(cut))
