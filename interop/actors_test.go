@@ -282,6 +282,6 @@ var casts = []cast{
 			if err != nil {
 				return nil, err
 			}
-			return newFrameActor(nc, rw.Reader, false), answerHandshake(nc, r)
+			return newFrameActor(nc, rw.Reader, false), answerHandshake(nc, r, "")
 		}},
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/bodokaiser/walve"
@@ -93,7 +94,9 @@ type rawPeer struct {
 	server bool // walve is the client
 	chop   int  // sends at most so many bytes by one write; 0: all of a call; frameWise
 	quiet  func(*rawPeer) error
-	ended  chan error // how walve's echo ended
+	ended  chan error   // how walve's echo ended
+	terms  terms        // what the opening handshake says of compression
+	z      *deflatePeer // nil if that agrees on none
 	out    []byte
 	buf    []byte
 	keys   map[[4]byte]bool // the masking keys seen
@@ -118,7 +121,7 @@ func (p *rawPeer) shakeHands() error {
 	if !p.server {
 		const key = "dGhlIHNhbXBsZSBub25jZQ==" // RFC 6455, 1.3
 		fmt.Fprintf(p.conn, "GET / HTTP/1.1\r\nHost: peer.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", key)
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", key, extensions(p.terms.offer))
 		res, err := http.ReadResponse(p.in, nil)
 		if err != nil {
 			return err
@@ -126,19 +129,41 @@ func (p *rawPeer) shakeHands() error {
 		if got := res.Header.Get("Sec-WebSocket-Accept"); res.StatusCode != 101 || got != accept(key) {
 			return fmt.Errorf("answer %d with Sec-WebSocket-Accept %q", res.StatusCode, got)
 		}
-		return nil
+		p.z = newDeflatePeer(p.terms.answer, true)
+		return wantExtensions(res.Header, p.terms.answer)
 	}
 	req, err := http.ReadRequest(p.in)
 	if err != nil {
 		return err
 	}
-	return answerHandshake(p.conn, req)
+	if p.terms.offer != "" {
+		if err := wantExtensions(req.Header, p.terms.offer); err != nil {
+			return err
+		}
+	}
+	p.z = newDeflatePeer(p.terms.answer, false)
+	return answerHandshake(p.conn, req, p.terms.answer)
 }
 
-func answerHandshake(w io.Writer, req *http.Request) error {
+func answerHandshake(w io.Writer, req *http.Request, agreed string) error {
 	_, err := fmt.Fprintf(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Accept: %s\r\n\r\n", accept(req.Header.Get("Sec-WebSocket-Key")))
+		"Sec-WebSocket-Accept: %s\r\n%s\r\n", accept(req.Header.Get("Sec-WebSocket-Key")), extensions(agreed))
 	return err
+}
+
+// extensions is the header line for value, if there is one.
+func extensions(value string) string {
+	if value == "" {
+		return ""
+	}
+	return "Sec-WebSocket-Extensions: " + value + "\r\n"
+}
+
+func wantExtensions(h http.Header, want string) error {
+	if got := strings.Join(h["Sec-Websocket-Extensions"], ", "); got != want {
+		return fmt.Errorf("Sec-WebSocket-Extensions: %q instead of %q", got, want)
+	}
+	return nil
 }
 
 func accept(key string) string {
@@ -205,7 +230,7 @@ func (p *rawPeer) readFrame() (frame, error) {
 		}
 	}
 	switch {
-	case f.rsv != 0:
+	case f.rsv != 0 && (f.rsv != rsv1 || p.z == nil || f.op != opText && f.op != opBin):
 		return f, fmt.Errorf("reserved bits %d", f.rsv)
 	case masked != p.server:
 		return f, fmt.Errorf("masked: %t", masked)
@@ -248,8 +273,8 @@ func (p *rawPeer) wantMessage(op byte, payload []byte) {
 		f := p.next()
 		switch n := len(f.payload); {
 		case p.err != nil:
-		case f.op != due:
-			p.failf("opcode %#x instead of %#x (%d of %d bytes are there)", f.op, due, len(payload)-len(rest), len(payload))
+		case f.op != due || f.rsv != 0:
+			p.failf("opcode %#x, reserved bits %d, instead of %#x (%d of %d bytes are there)", f.op, f.rsv, due, len(payload)-len(rest), len(payload))
 		case n > len(rest) || !bytes.Equal(f.payload, rest[:n]):
 			p.failf("other bytes than those sent, from %d on", len(payload)-len(rest))
 		case f.fin && n < len(rest):
