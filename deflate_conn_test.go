@@ -302,26 +302,20 @@ var deflatedWriters = []struct {
 		return writeNext(c, walve.Header{Fin: true, Opcode: bin, Length: int64(len(p))}, p)
 	}},
 	{"NextWriter fragments", func(c *walve.Conn, p []byte) error {
-		h := walve.Header{Opcode: bin, Length: -1}
-		for _, cut := range []int{len(p) / 3, len(p) / 3, 2 * len(p) / 3} {
-			if err := writeNext(c, h, p[:cut]); err != nil {
+		third := len(p) / 3
+		for _, f := range []struct {
+			h walve.Header
+			p []byte
+		}{
+			{walve.Header{Opcode: bin, Length: -1}, p[:third]},
+			{walve.Header{Opcode: cont, Length: int64(third)}, p[third : 2*third]},
+			{walve.Header{Opcode: cont, Length: -1, Fin: true}, p[2*third:]},
+		} {
+			if err := writeNext(c, f.h, f.p); err != nil {
 				return err
 			}
-			p = p[cut:]
-			h.Opcode = cont
-			h.Length = int64(len(p))
-			if cut = min(len(p), 300); cut < len(p) {
-				h.Length = int64(cut)
-				if err := writeNext(c, h, p[:cut]); err != nil {
-					return err
-				}
-				p = p[cut:]
-			}
-			h.Length = -1
-			break
 		}
-		h.Fin = true
-		return writeNext(c, h, p)
+		return nil
 	}},
 	{"ReadFrom", func(c *walve.Conn, p []byte) error {
 		_, err := c.ReadFrom(bytes.NewReader(p))
