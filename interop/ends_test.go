@@ -119,15 +119,17 @@ type handshake struct {
 	offered   []string // subprotocols, by the client
 	spoken    []string // subprotocols, by the server
 	fragments int      // gorilla writes frames of this size; 0: 4 KiB
+
+	compression *walve.Compression // of walve; gorilla has it if this is not nil
 }
 
 func (h handshake) dialWalve(nc net.Conn) (*walve.Conn, error) {
-	d := walve.Dialer{Subprotocols: h.offered, KeepAlive: -1}
+	d := walve.Dialer{Subprotocols: h.offered, KeepAlive: -1, Compression: h.compression}
 	return d.Handshake(context.Background(), nc, peerURL)
 }
 
 func (h handshake) upgradeWalve(w http.ResponseWriter, r *http.Request) (*walve.Conn, error) {
-	u := walve.Upgrader{Subprotocols: h.spoken, KeepAlive: -1}
+	u := walve.Upgrader{Subprotocols: h.spoken, KeepAlive: -1, Compression: h.compression}
 	return u.Upgrade(w, r)
 }
 
@@ -136,13 +138,15 @@ func (h handshake) dialGorilla(nc net.Conn) (*websocket.Conn, error) {
 		NetDial:         func(string, string) (net.Conn, error) { return nc, nil },
 		Subprotocols:    h.offered,
 		WriteBufferSize: h.fragments,
+
+		EnableCompression: h.compression != nil,
 	}
 	c, _, err := d.Dial(peerURL, nil)
 	return c, err
 }
 
 func (h handshake) upgradeGorilla(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
-	u := websocket.Upgrader{Subprotocols: h.spoken, ReadBufferSize: 4 << 10, WriteBufferSize: h.fragments}
+	u := websocket.Upgrader{Subprotocols: h.spoken, ReadBufferSize: 4 << 10, WriteBufferSize: h.fragments, EnableCompression: h.compression != nil}
 	if h.fragments == 0 {
 		u.WriteBufferSize = 4 << 10
 	}
