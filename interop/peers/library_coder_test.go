@@ -11,24 +11,28 @@ import (
 	"github.com/coder/websocket"
 )
 
-var coderLibrary = library{
-	name: "coder",
-	dial: func(ctx context.Context, url string, config *tls.Config) (end, error) {
+var coderLibrary = coderWith(websocket.CompressionDisabled)
+
+// coderWith compresses by permessage-deflate, or does not. Its threshold is held
+// against the first piece of a message, not the whole.
+func coderWith(mode websocket.CompressionMode) library {
+	return library{name: "coder", dial: func(ctx context.Context, url string, config *tls.Config) (end, error) {
 		c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{
-			HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: config}},
+			HTTPClient:      &http.Client{Transport: &http.Transport{TLSClientConfig: config}},
+			CompressionMode: mode, CompressionThreshold: 1,
 		})
 		if err != nil {
 			return nil, err
 		}
 		return newCoderEnd(c), nil
 	},
-	upgrade: func(w http.ResponseWriter, r *http.Request) (end, error) {
-		c, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return nil, err
-		}
-		return newCoderEnd(c), nil
-	},
+		upgrade: func(w http.ResponseWriter, r *http.Request) (end, error) {
+			c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: mode, CompressionThreshold: 1})
+			if err != nil {
+				return nil, err
+			}
+			return newCoderEnd(c), nil
+		}}
 }
 
 type coderEnd struct {

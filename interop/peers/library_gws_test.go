@@ -12,25 +12,26 @@ import (
 	"github.com/lxzan/gws"
 )
 
-var gwsLibrary = library{
-	name: "gws",
-	dial: func(ctx context.Context, url string, config *tls.Config) (end, error) {
+var gwsLibrary = gwsWith(gws.PermessageDeflate{})
+
+func gwsWith(pd gws.PermessageDeflate) library {
+	return library{name: "gws", dial: func(ctx context.Context, url string, config *tls.Config) (end, error) {
 		e := newGwsEnd()
-		c, _, err := gws.NewClient(e, &gws.ClientOption{Addr: url, TlsConfig: config, ReadMaxPayloadSize: 64 << 20, CheckUtf8Enabled: true})
+		c, _, err := gws.NewClient(e, &gws.ClientOption{Addr: url, TlsConfig: config, ReadMaxPayloadSize: 64 << 20, CheckUtf8Enabled: true, PermessageDeflate: pd})
 		if err != nil {
 			return nil, err
 		}
 		return e.start(c), nil
 	},
-	upgrade: func(w http.ResponseWriter, r *http.Request) (end, error) {
-		e := newGwsEnd()
-		c, err := gws.NewUpgrader(e, &gws.ServerOption{ReadMaxPayloadSize: 64 << 20, CheckUtf8Enabled: true}).Upgrade(w, r)
-		if err != nil {
-			return nil, err
-		}
-		return e.start(c), nil
-	},
-	checksText: true,
+		upgrade: func(w http.ResponseWriter, r *http.Request) (end, error) {
+			e := newGwsEnd()
+			c, err := gws.NewUpgrader(e, &gws.ServerOption{ReadMaxPayloadSize: 64 << 20, CheckUtf8Enabled: true, PermessageDeflate: pd}).Upgrade(w, r)
+			if err != nil {
+				return nil, err
+			}
+			return e.start(c), nil
+		},
+		checksText: true}
 }
 
 // A gwsEnd is the gws.Event of its Conn.
