@@ -41,6 +41,9 @@ func (c *Conn) CloseWithStatus(code StatusCode, reason string) error {
 }
 
 func (c *Conn) close(code StatusCode, reason string) error {
+	if c.hs.release != nil {
+		defer c.hs.release(time.Now().Add(closeWait))
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()

@@ -29,6 +29,7 @@ type handshake struct {
 	request    *http.Request     // what a Listener accepted
 	response   *http.Response    // what a Dialer got
 	onClose    func(*Conn)       // nil, or called once, when the user has closed the Conn
+	release    func(time.Time)   // nil, or what every Close waits for, until then, before it returns
 }
 
 // terms is the part of a handshake that is the same for many Conns.

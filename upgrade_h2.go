@@ -1,6 +1,7 @@
 package walve
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,10 +12,6 @@ import (
 
 	"github.com/bodokaiser/walve/internal/stream"
 )
-
-// handlerWait bounds how long Close on a Conn of Upgrade over HTTP/2 waits for
-// the closing handshake, since the handler that returns next ends the stream.
-const handlerWait = time.Second
 
 // answerConnect answers r, an extended CONNECT, with 200 and returns the Conn,
 // whose Pump nobody runs yet.
@@ -54,7 +51,8 @@ func (u *Upgrader) answerConnect(w http.ResponseWriter, r *http.Request, hs *han
 		remote = unknownAddr(local)
 	}
 	hs.limits(u.MaxMessageSize, u.KeepAlive)
-	return newConn(stream.NewPump(&bodies{w: w, rc: rc, r: r, local: local, remote: remote}), hs, nil), nil
+	b := &bodies{w: w, rc: rc, body: r.Body, ctx: r.Context(), local: local, remote: remote}
+	return newConn(stream.NewPump(b), hs, nil), nil
 }
 
 // unknownAddr is the address of a peer that has none, as on a unix socket.
@@ -73,15 +71,16 @@ func (c *Conn) runPump() {
 	}
 }
 
-// pumpUntilClose has a goroutine do it, for a handler that goes on. Close then
-// waits for it: behind the handler w may not be used.
+// pumpUntilClose has a goroutine do it, for a handler that goes on. Every Close
+// waits for its end, a second one during the first too: the handler may return
+// then, and behind it w may not be used.
 func (c *Conn) pumpUntilClose() {
 	p, ok := c.s.(*stream.Pump)
 	if !ok {
 		return
 	}
-	c.hs.onClose = func(*Conn) {
-		timer := time.NewTimer(handlerWait)
+	c.hs.release = func(by time.Time) {
+		timer := time.NewTimer(time.Until(by))
 		defer timer.Stop()
 		select {
 		case <-p.Done():
@@ -93,11 +92,16 @@ func (c *Conn) pumpUntilClose() {
 	go p.Run()
 }
 
-// bodies are the two bodies of a request, as a stream.Duplex.
+// bodies are the two bodies of a request, as a stream.Duplex. Behind the
+// handler body may be used, and fails; w may not, which net/http uses for
+// another stream by then. If the handler breaks the rules of Upgrade and returns
+// before its Conn is closed, ctx tells, as early as net/http can; what is left
+// to the handler is to have no Write in progress in that moment.
 type bodies struct {
 	w             http.ResponseWriter
-	rc            *http.ResponseController
-	r             *http.Request
+	rc            *http.ResponseController // of w
+	body          io.ReadCloser
+	ctx           context.Context // done when the stream is over or the handler has returned
 	local, remote net.Addr
 }
 
@@ -105,7 +109,7 @@ func (b *bodies) LocalAddr() net.Addr  { return b.local }
 func (b *bodies) RemoteAddr() net.Addr { return b.remote }
 
 func (b *bodies) Read(p []byte) (int, error) {
-	n, err := b.r.Body.Read(p)
+	n, err := b.body.Read(p)
 	if err != nil {
 		err = bodyError(err)
 	}
@@ -114,16 +118,14 @@ func (b *bodies) Read(p []byte) (int, error) {
 
 var errHandlerReturned = errors.New("walve: the handler has returned")
 
-// Write sends p. A handler that returns before its Conn is closed takes w away;
-// that breaks the rules of Upgrade, but must not end the program.
 func (b *bodies) Write(p []byte) (n int, err error) {
 	defer func() {
-		if recover() != nil {
+		if recover() != nil { // w is gone after all
 			n, err = 0, errHandlerReturned
 		}
 	}()
-	if b.r.Context().Err() != nil {
-		return 0, bodyError(b.r.Context().Err())
+	if err := b.ctx.Err(); err != nil {
+		return 0, bodyError(err)
 	}
 	if n, err = b.w.Write(p); err == nil {
 		err = b.rc.Flush()
@@ -134,14 +136,14 @@ func (b *bodies) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (b *bodies) StopRead() {
-	defer func() { recover() }()
-	b.rc.SetReadDeadline(longAgo)
-}
+// StopRead gets Read out of body; that of net/http allows it at any time.
+func (b *bodies) StopRead() { b.body.Close() }
 
 func (b *bodies) StopWrite() {
 	defer func() { recover() }()
-	b.rc.SetWriteDeadline(longAgo)
+	if b.ctx.Err() == nil {
+		b.rc.SetWriteDeadline(longAgo)
+	}
 }
 
 // A streamError is a stream that the client, or its connection, has ended. It

@@ -67,6 +67,34 @@ var setups = []struct {
 		s.accept = ln.Accept
 		return s
 	}},
+	{"Upgrade", func(t testing.TB, secure bool) *service {
+		conns := make(chan net.Conn)
+		s := httpService(t, secure, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := walve.Upgrade(w, r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			h := &handled{Conn: c, closed: make(chan struct{})}
+			conns <- h
+			<-h.closed
+		}))
+		s.accept = func() (net.Conn, error) { return <-conns, nil }
+		return s
+	}},
+}
+
+// handled is a Conn whose handler returns as soon as some Close has.
+type handled struct {
+	*walve.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (h *handled) Close() (err error) {
+	err = h.Conn.Close()
+	h.once.Do(func() { close(h.closed) })
+	return err
 }
 
 func newService(secure bool, addr string) *service {

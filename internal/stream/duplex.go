@@ -59,15 +59,18 @@ func NewPump(d Duplex) *Pump {
 var _ Stream = (*Pump)(nil)
 
 // Run reads, and returns when the Stream has ended: after Close, CloseWrite or
-// Abort, when what was written before is with d or cannot be. From then on d is
-// not used.
+// Abort, when what was written before is with d or cannot be, and when d's Read
+// fails. From then on d is not used.
 func (s *Pump) Run() {
 	s.read()
 	s.mu.Lock()
-	for !s.overLocked() {
+	for !s.overLocked() && !s.deadLocked() {
 		s.waitLocked(s.pwake)
 	}
 	s.left = true
+	if s.deadLocked() {
+		s.failWriteLocked(s.readErr)
+	}
 	s.failWriteLocked(net.ErrClosed)
 	close(s.done)
 	s.mu.Unlock()
@@ -78,6 +81,12 @@ func (s *Pump) Done() <-chan struct{} { return s.done }
 
 // overLocked reports whether nothing is left for Run to do.
 func (s *Pump) overLocked() bool { return (s.closed || s.ending) && !s.sending }
+
+// deadLocked reports whether d has failed, so that Run need not wait for Close,
+// which may never come.
+func (s *Pump) deadLocked() bool {
+	return s.readErr != nil && s.readErr != io.EOF && !s.sending
+}
 
 // read is the loop of Run. It holds a small buffer while nothing comes.
 func (s *Pump) read() {

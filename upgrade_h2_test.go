@@ -1,0 +1,239 @@
+package walve_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/memconn"
+)
+
+// A handlerStream is what net/http gives a handler on HTTP/2: an
+// http.ResponseWriter that must not be touched behind the handler, and the body
+// of the request, which may be.
+type handlerStream struct {
+	t        testing.TB
+	own      *memconn.Conn
+	header   http.Header
+	returned atomic.Bool
+	cancel   context.CancelFunc
+	closed   atomic.Bool // the body
+}
+
+// extendedConnect returns a handler's arguments, and the client's end.
+func extendedConnect(t testing.TB, opts ...memconn.Option) (s *handlerStream, r *http.Request, peer *memconn.Conn) {
+	own, peer := memconn.Pipe(opts...)
+	ctx, cancel := context.WithCancel(context.Background())
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, own.LocalAddr())
+	s = &handlerStream{t: t, own: own, header: make(http.Header), cancel: cancel}
+	r = (&http.Request{
+		Method: http.MethodConnect, Proto: "HTTP/2.0", ProtoMajor: 2, Body: handlerBody{s}, RemoteAddr: "192.0.2.1:1234",
+		Header: http.Header{":protocol": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Extensions": {"walve.half-close"}},
+	}).WithContext(ctx)
+	return s, r, peer
+}
+
+// handlerReturns is what the server does behind the handler.
+func (s *handlerStream) handlerReturns() {
+	s.cancel()
+	s.returned.Store(true)
+	handlerBody{s}.Close()
+	s.own.CloseWrite()
+}
+
+func (s *handlerStream) used(what string) {
+	if s.returned.Load() {
+		s.t.Errorf("%s behind the handler", what)
+	}
+}
+
+func (s *handlerStream) Header() http.Header { s.used("Header"); return s.header }
+func (s *handlerStream) WriteHeader(int)     { s.used("WriteHeader") }
+func (s *handlerStream) FlushError() error   { s.used("Flush"); return nil }
+
+func (s *handlerStream) Write(p []byte) (int, error) {
+	s.used("Write")
+	n, err := s.own.Write(p)
+	s.used("Write")
+	return n, err
+}
+
+func (s *handlerStream) SetReadDeadline(t time.Time) error {
+	s.used("SetReadDeadline")
+	return nil
+}
+
+func (s *handlerStream) SetWriteDeadline(t time.Time) error {
+	s.used("SetWriteDeadline")
+	if !t.IsZero() {
+		s.own.Reset()
+	}
+	return nil
+}
+
+type handlerBody struct{ *handlerStream }
+
+func (b handlerBody) Read(p []byte) (int, error) {
+	n, err := b.own.Read(p)
+	if err != nil && b.closed.Load() {
+		err = http.ErrBodyReadAfterClose
+	}
+	return n, err
+}
+
+func (b handlerBody) Close() error {
+	if !b.closed.Swap(true) {
+		b.own.SetReadDeadline(past)
+	}
+	return nil
+}
+
+// TestHTTP2HandlerReturns has handlers return in every way; nothing may touch
+// the http.ResponseWriter from then on, and nothing may be left behind.
+func TestHTTP2HandlerReturns(t *testing.T) {
+	const second = time.Second
+	closing := newScript(true, closeFrame(1000, "")).wire
+	for _, tt := range []struct {
+		name  string
+		opts  []memconn.Option
+		f     func(t *testing.T, c *walve.Conn, peer *memconn.Conn)
+		takes time.Duration
+	}{
+		{"peer answers", nil, func(t *testing.T, c *walve.Conn, peer *memconn.Conn) {
+			time.AfterFunc(second/4, func() { peer.Write(closing) })
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}, second / 4},
+		{"peer does not answer", nil, func(t *testing.T, c *walve.Conn, _ *memconn.Conn) {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}, second},
+		{"peer takes nothing", []memconn.Option{memconn.Buffer(1)}, func(t *testing.T, c *walve.Conn, _ *memconn.Conn) {
+			c.Write(make([]byte, 50_000))
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}, second},
+		{"Write blocked", []memconn.Option{memconn.Buffer(1)}, func(t *testing.T, c *walve.Conn, _ *memconn.Conn) {
+			wait := background(func() error { _, err := c.Write(make([]byte, 500_000)); return err })
+			synctest.Wait()
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			checkOpError(t, "Write", wait(), net.ErrClosed)
+		}, second},
+		{"closed twice", nil, func(t *testing.T, c *walve.Conn, peer *memconn.Conn) {
+			first := background(c.Close)
+			synctest.Wait()
+			time.AfterFunc(second/2, func() { peer.Write(closing) })
+			checkOpError(t, "second Close", c.Close(), net.ErrClosed)
+			if err := first(); err != nil {
+				t.Error(err)
+			}
+		}, second / 2},
+		{"failed", nil, func(t *testing.T, c *walve.Conn, peer *memconn.Conn) {
+			peer.Reset()
+			if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Error(err)
+			}
+			c.Close()
+		}, 0},
+		{"half-closed", nil, func(t *testing.T, c *walve.Conn, peer *memconn.Conn) {
+			if err := c.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			peer.Write(closing)
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Error(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, r, peer := extendedConnect(t, tt.opts...)
+				begun := time.Now()
+				c, err := walve.Upgrade(s, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.f(t, c, peer)
+				if d := time.Since(begun); d != tt.takes {
+					t.Errorf("took %v, want %v", d, tt.takes)
+				}
+				s.handlerReturns()
+				time.Sleep(time.Minute) // whatever is in the background shows
+				c.Read(make([]byte, 1))
+				c.Write([]byte("x"))
+				c.Close()
+				peer.Close()
+			})
+		})
+	}
+}
+
+// TestHTTP2HandlerReturnsTooEarly breaks the rules of Upgrade: the Conn fails,
+// for whoever still has it.
+func TestHTTP2HandlerReturnsTooEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, closes := range []bool{true, false} {
+			s, r, peer := extendedConnect(t)
+			c, err := (&walve.Upgrader{KeepAlive: -1}).Upgrade(s, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := background(func() error { _, err := c.Read(make([]byte, 1)); return err })
+			synctest.Wait()
+			s.handlerReturns()
+			if err := read(); err == nil || err == io.EOF {
+				t.Errorf("Read: %v", err)
+			}
+			if _, err := c.Write([]byte("x")); err == nil {
+				t.Error("Write succeeded")
+			}
+			var wg sync.WaitGroup
+			if closes {
+				wg.Go(func() { c.Close() })
+				wg.Go(func() { c.Close() })
+			}
+			wg.Wait()
+			peer.Close()
+			// In the end the bubble wants to see that nothing is left, Close or not.
+		}
+	})
+}
+
+// TestHTTP2BodyFails: a reset by the client ends a Conn as it does on TCP.
+func TestHTTP2BodyFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r, peer := extendedConnect(t)
+		c, err := walve.Upgrade(s, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if nc := c.NetConn(); nc != nil {
+			t.Errorf("NetConn is %v", nc)
+		}
+		peer.Reset()
+		_, err = c.Read(make([]byte, 1))
+		var ne net.Error
+		if !errors.As(err, &ne) || ne.Timeout() {
+			t.Errorf("Read: %v", err)
+		}
+		c.Close()
+		s.handlerReturns()
+		peer.Close()
+	})
+}
