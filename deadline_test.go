@@ -3,7 +3,6 @@ package walve_test
 import (
 	"bytes"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,7 +20,7 @@ func memConn(cfg walve.TestConfig, opts ...memconn.Option) (c *walve.Conn, own, 
 }
 
 // closeBoth closes c and its peer, so that nothing is left in the background.
-func closeBoth(t testing.TB, c *walve.Conn, peer net.Conn) {
+func closeBoth(t testing.TB, c *walve.Conn, peer io.Closer) {
 	t.Helper()
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -34,6 +33,13 @@ func closeBoth(t testing.TB, c *walve.Conn, peer net.Conn) {
 func readCut(t *testing.T, cfg walve.TestConfig, w way, s *script, compare bool, stops ...int) {
 	t.Helper()
 	c, own, peer := memConn(cfg)
+	readCutFrom(t, c, cfg.Client, peer, func() []byte { return take(t, own, peer) }, w, s, compare, stops...)
+}
+
+// readCutFrom is readCut of c, whose peer is given and takes by take what c has
+// sent.
+func readCutFrom(t *testing.T, c *walve.Conn, client bool, peer io.WriteCloser, take func() []byte, w way, s *script, compare bool, stops ...int) {
+	t.Helper()
 	r := w.start(c)
 	at := 0
 	for _, stop := range append(stops, len(s.wire)) {
@@ -61,11 +67,11 @@ func readCut(t *testing.T, cfg walve.TestConfig, w way, s *script, compare bool,
 		t.Fatalf("after the end: got %v, want io.EOF", err)
 	}
 	synctest.Wait() // the Pongs are on their way without another call
-	answers := take(t, own, peer)
+	answers := take()
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	checkFrames(t, "answers", decode(t, append(answers, take(t, own, peer)...), cfg.Client), s.answers()...)
+	checkFrames(t, "answers", decode(t, append(answers, take()...), client), s.answers()...)
 	peer.Close()
 }
 

@@ -147,16 +147,16 @@ type writer struct {
 	make   func() (c *walve.Conn, own, peer *memconn.Conn)
 }
 
+func onPipe(cfg walve.TestConfig) func() (c *walve.Conn, own, peer *memconn.Conn) {
+	return func() (c *walve.Conn, own, peer *memconn.Conn) { return memConn(cfg) }
+}
+
 // everyWriter runs f in a bubble for every kind of Conn that writes in its own
 // way.
 func everyWriter(t *testing.T, f func(t *testing.T, w writer)) {
 	for _, w := range []writer{
-		{"client", true, fragment, func() (c *walve.Conn, own, peer *memconn.Conn) {
-			return memConn(walve.TestConfig{Client: true})
-		}},
-		{"server", false, fragment, func() (c *walve.Conn, own, peer *memconn.Conn) {
-			return memConn(walve.TestConfig{HalfClose: true})
-		}},
+		{"client", true, fragment, onPipe(walve.TestConfig{Client: true})},
+		{"server", false, fragment, onPipe(walve.TestConfig{HalfClose: true})},
 		{"server writev", false, walve.MaxWritev, func() (c *walve.Conn, own, peer *memconn.Conn) {
 			_, own, peer = memConn(walve.TestConfig{})
 			return walve.NewWritevConn(own, walve.TestConfig{}), own, peer
@@ -188,12 +188,20 @@ func cuts(s *script, piece int) []int {
 	return at
 }
 
+// A limiter bounds what the stream of a Conn takes, and knows what of it has
+// left.
+type limiter interface {
+	SetWriteLimit(n int64)
+	Written() int64
+}
+
 // write writes all of p in way w, cut behind byte k of the wire: by a deadline
 // that passes meanwhile or, with interrupt, one that is set to the past. It
 // goes on as soon as the peer takes more or, with alone, when the rest of what
 // was taken has left by itself.
-func (w writeWay) write(t *testing.T, c *walve.Conn, own *memconn.Conn, s *script, p string, k, piece int, interrupt, alone bool) {
+func (w writeWay) write(t *testing.T, c *walve.Conn, own limiter, s *script, p string, k, piece int, interrupt, alone bool) {
 	t.Helper()
+	own.SetWriteLimit(int64(k))
 	wr := w.begin(t, c, p)
 	cut := func(f func() error) error {
 		c.SetWriteDeadline(soon())
@@ -206,7 +214,6 @@ func (w writeWay) write(t *testing.T, c *walve.Conn, own *memconn.Conn, s *scrip
 		c.SetWriteDeadline(past)
 		return wait()
 	}
-	own.SetWriteLimit(int64(k))
 	n := 0
 	err := cut(func() (err error) { n, err = wr.write([]byte(p)); return err })
 	if err != nil {
