@@ -30,7 +30,12 @@ func serve(t testing.TB, secure bool, maxStreams int, handler http.HandlerFunc) 
 	}
 	server := &http.Server{
 		Handler: handler, Protocols: new(http.Protocols),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams,
+			// By default a stream that a handler does not read takes all of its
+			// connection's window, and two that wait for each other wait for ever.
+			MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 1 << 20,
+		},
 	}
 	if secure {
 		server.Protocols.SetHTTP2(true)
@@ -138,6 +143,37 @@ func TestNet(t *testing.T) {
 			}
 			nettest.TestConn(t, pair)
 		})
+	}
+}
+
+// TestStalledPair has one stream write until nothing moves, the other of its
+// pair then sends all of it back: they share the window of a connection, of
+// which what is stuck leaves enough.
+func TestStalledPair(t *testing.T) {
+	rel := &relay{waiting: make(map[string]chan *http.Request)}
+	dial := serve(t, false, 250, rel.ServeHTTP)
+	var pool h2.Pool
+	var ends [2]*h2.Stream
+	for i := range ends {
+		s, _, err := pool.Open(t.Context(), "key", request, dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ends[i] = s
+	}
+	p := make([]byte, 64<<10)
+	written := 0
+	for {
+		ends[0].SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // too short on a slow machine, and less is stuck
+		n, err := ends[0].Write(p)
+		if written += n; err != nil && n == 0 {
+			break
+		}
+	}
+	go io.Copy(struct{ io.Writer }{ends[1]}, struct{ io.Reader }{ends[1]})
+	if n, err := io.CopyN(io.Discard, ends[0], int64(written)); err != nil {
+		t.Errorf("%d of %d bytes came back, %v", n, written, err)
 	}
 }
 
