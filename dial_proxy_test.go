@@ -118,19 +118,16 @@ func serveSOCKS5(p *rawPeer, target string, asked chan<- string) {
 	relayConns(p.Conn, to)
 }
 
-// TestDialProxy is every kind of proxy, for ws and wss, with and without the
-// right password.
+// TestDialProxy is every kind of proxy, for ws and wss, the latter over HTTP/2
+// too, with and without the right password.
 func TestDialProxy(t *testing.T) {
 	checkLeaks(t)
 	quiet(t)
 	serverTLS, clientTLS := exampleTLS()
 	for _, scheme := range []string{"http", "https", "socks5", "socks5h"} {
-		for _, secure := range []bool{false, true} {
-			name := scheme + "/ws"
-			if secure {
-				name += "s"
-			}
-			t.Run(name, func(t *testing.T) {
+		for _, kind := range []string{"ws", "wss", "h2"} {
+			secure := kind != "ws"
+			t.Run(scheme+"/"+kind, func(t *testing.T) {
 				l := new(walve.Listener)
 				target := "ws://target.example.com/path"
 				want := "target.example.com:80"
@@ -180,6 +177,9 @@ func TestDialProxy(t *testing.T) {
 						return &url.URL{Scheme: scheme, Host: proxyAddr, User: url.UserPassword("user", password.Load().(string))}, nil
 					},
 				}
+				if kind == "h2" {
+					d.HTTP2 = walve.HTTP2Offered
+				}
 				_, err := d.Dial("tcp", "")
 				if err == nil || strings.Contains(err.Error(), "wrong") || !strings.Contains(err.Error(), proxyAddr) {
 					t.Errorf("with the wrong password: %v", err)
@@ -207,6 +207,9 @@ func TestDialProxy(t *testing.T) {
 					t.Errorf("Proxy got %v", seen.URL)
 				}
 				server := accept(t, l)
+				if got := server.Request().ProtoMajor == 2; got != (kind == "h2") {
+					t.Errorf("HTTP/2: %v", got)
+				}
 				if server.Request().Header.Get("Proxy-Authorization") != "" {
 					t.Error("the proxy's password went to the server")
 				}

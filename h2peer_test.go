@@ -28,6 +28,12 @@ type h2Peer struct {
 	c      net.Conn
 	fr     *http2.Framer // to write with, with mu
 	opened chan *h2Far   // streams that have got HEADERS
+	ended  chan struct{} // closed when nothing more comes
+
+	// Of a server.
+	silent  bool   // it does not answer HEADERS
+	refuses bool   // it does not look at them
+	answer  []byte // the header it answers with; nil: status 200
 
 	mu      sync.Mutex
 	streams map[uint32]*h2Far
@@ -47,17 +53,26 @@ type h2Far struct {
 var enableConnect = http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1}
 
 func newH2Peer(c net.Conn) *h2Peer {
-	return &h2Peer{c: c, fr: http2.NewFramer(c, nil), opened: make(chan *h2Far, 1), streams: make(map[uint32]*h2Far), nextID: 1}
+	return &h2Peer{c: c, fr: http2.NewFramer(c, nil), opened: make(chan *h2Far, 10), ended: make(chan struct{}), streams: make(map[uint32]*h2Far), nextID: 1}
 }
 
-// serve is the server, which accepts every stream.
+// serve is the server.
 func (p *h2Peer) serve(settings ...http2.Setting) {
 	io.ReadFull(p.c, make([]byte, len(http2.ClientPreface)))
 	p.write(func() {
 		p.fr.WriteSettings(settings...)
 	})
 	p.read(func(id uint32) {
-		p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: []byte{0x88}}) // :status: 200
+		block := p.answer
+		if block == nil {
+			block = []byte{0x88} // :status: 200
+		}
+		switch {
+		case p.refuses:
+			p.fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+		case !p.silent:
+			p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: block})
+		}
 	})
 }
 
@@ -78,6 +93,7 @@ func (p *h2Peer) write(f func()) {
 
 // read reads to the end, and calls opened when HEADERS have come.
 func (p *h2Peer) read(opened func(id uint32)) {
+	defer close(p.ended)
 	fr := http2.NewFramer(p.c, p.c)
 	for {
 		f, err := fr.ReadFrame()
