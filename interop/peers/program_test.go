@@ -27,12 +27,7 @@ type program struct {
 }
 
 var programs = []program{
-	{name: "node ws", command: func(t testing.TB, args ...string) *exec.Cmd {
-		cmd := exec.Command(need(t, "node"), append([]string{"testdata/ws.js"}, args...)...)
-		cmd.Env = nodeEnv()
-		needNodeModule(t, "ws")
-		return cmd
-	}},
+	{name: "node ws", command: nodeScript("testdata/ws.js")},
 	{name: "node builtin", dialOnly: true, command: func(t testing.TB, args ...string) *exec.Cmd {
 		node := need(t, "node")
 		for _, flags := range [][]string{nil, {"--experimental-websocket"}} {
@@ -43,12 +38,24 @@ var programs = []program{
 		missing(t, "a node with a WebSocket client")
 		return nil
 	}},
-	{name: "python websockets", command: func(t testing.TB, args ...string) *exec.Cmd {
-		return exec.Command(needPython(t, "websockets"), append([]string{"testdata/websockets.py"}, args...)...)
-	}},
-	{name: "python autobahn", ownCodes: true, command: func(t testing.TB, args ...string) *exec.Cmd {
-		return exec.Command(needPython(t, "autobahn"), append([]string{"testdata/autobahn_peer.py"}, args...)...)
-	}},
+	{name: "python websockets", command: pythonScript("websockets", "testdata/websockets.py")},
+	{name: "python autobahn", ownCodes: true, command: pythonScript("autobahn", "testdata/autobahn_peer.py")},
+}
+
+// nodeScript and pythonScript make the commands of scripts that need a module.
+func nodeScript(script string) func(testing.TB, ...string) *exec.Cmd {
+	return func(t testing.TB, args ...string) *exec.Cmd {
+		cmd := exec.Command(need(t, "node"), append([]string{script}, args...)...)
+		cmd.Env = nodeEnv()
+		needNodeModule(t, "ws")
+		return cmd
+	}
+}
+
+func pythonScript(module, script string) func(testing.TB, ...string) *exec.Cmd {
+	return func(t testing.TB, args ...string) *exec.Cmd {
+		return exec.Command(needPython(t, module), append([]string{script}, args...)...)
+	}
 }
 
 // needNodeModule ends the test as missing does if node does not find a module.
