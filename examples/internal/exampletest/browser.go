@@ -76,7 +76,7 @@ func startBrowser(path string) (context.Context, error) {
 		select {
 		case <-ended:
 		case <-time.After(Timeout):
-			err = errors.Join(err, errors.New("Chromium has left a process"))
+			err = errors.Join(err, errors.New("a process of Chromium is left"))
 		}
 		return errors.Join(err, os.RemoveAll(dir))
 	}
