@@ -59,11 +59,12 @@ func Command(t testing.TB, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir() // removed behind the process
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, self, args...)
 	// The race detector would wait for a second at the end.
-	cmd.Env = append(os.Environ(), runMain+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	cmd.Env = append(os.Environ(), runMain+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"), "TMPDIR="+dir)
 	return cmd
 }
 

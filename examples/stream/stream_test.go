@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/examples/internal/exampletest"
+)
+
+// streamed reads the whole file as a page does, some bytes at a time, and
+// returns between what the server's memory was.
+func streamed(t *testing.T, url string, step int64) (low, high uint64) {
+	t.Helper()
+	c, err := walve.Dial(t.Context(), url+"ws?from=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(exampletest.Timeout))
+	var file about
+	if err := readJSON(c, &file); err != nil {
+		t.Fatal(err)
+	}
+	var got int64
+	for got < file.Size {
+		if err := writeJSON(c, more{step}); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			op, msg, err := c.ReadMessage()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if op == walve.OpBinary {
+				got += int64(len(msg))
+				continue
+			}
+			var m memory
+			if err := json.Unmarshal(msg, &m); err != nil {
+				t.Fatal(err)
+			}
+			if high = max(high, m.Memory); low == 0 || m.Memory < low {
+				low = m.Memory
+			}
+			break
+		}
+	}
+	if got != file.Size {
+		t.Errorf("got %d of %d bytes", got, file.Size)
+	}
+	return low, high
+}
+
+func readJSON(c *walve.Conn, v any) error {
+	_, msg, err := c.ReadMessage()
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(msg, v)
+}
+
+func TestRefuses(t *testing.T) {
+	server := exampletest.Start(t, "-addr", "127.0.0.1:0", "-size", "0")
+	if _, err := walve.Dial(t.Context(), server.URL+"ws?from=x"); err == nil || !strings.Contains(err.Error(), "400") {
+		t.Errorf("an offset that is none: %v", err)
+	}
+	d := walve.Dialer{Header: map[string][]string{"Origin": {"http://example.com"}}}
+	if _, err := d.DialURL(t.Context(), server.URL+"ws?from=0"); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("a page from elsewhere: %v", err)
+	}
+}
