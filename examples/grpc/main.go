@@ -27,22 +27,13 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/bodokaiser/walve/examples/internal/program"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout); {
-	case errors.Is(err, flag.ErrHelp): // the flag package has printed the usage
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "grpc:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("grpc", run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("grpc", flag.ContinueOnError)
@@ -50,12 +41,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	dial := flags.String("dial", "", "call the server at this ws or wss `URL`")
 	cert := flags.String("cert", "", "PEM `file`: -listen writes its certificate to it, -dial trusts only what is in it (default: the system's roots)")
 	timeout := flags.Duration("timeout", 30*time.Second, "give up on the calls after this time")
-	if err := flags.Parse(args); err != nil {
+	if err := program.Parse(flags, args); err != nil {
 		return err
 	}
 	switch {
-	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
 	case *timeout <= 0:
 		return fmt.Errorf("-timeout %v: must be positive", *timeout)
 	case *listen != "" && *dial != "":

@@ -1,47 +1,23 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bodokaiser/walve/examples/internal/cert"
+	"github.com/bodokaiser/walve/examples/internal/exampletest"
 )
 
-// The tests start this binary again as the program itself.
-const runMain = "WALVE_GRPC_RUN_MAIN"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(runMain) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// program is a command of the program itself, killed when the test ends.
-func program(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, self, args...)
-	cmd.Env = append(os.Environ(), runMain+"=1")
-	return cmd
-}
+func TestMain(m *testing.M) { exampletest.Main(m, main) }
 
 // checkReport looks for a line of every call, and the closing one, over rawURL.
 func checkReport(t *testing.T, report, rawURL string) {
@@ -65,12 +41,9 @@ func checkReport(t *testing.T, report, rawURL string) {
 }
 
 func TestOneProgram(t *testing.T) {
-	report, err := program(t).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, report)
-	}
+	report := exampletest.Output(t)
 	for _, scheme := range []string{"ws", "wss"} {
-		checkReport(t, string(report), scheme+`://127\.0\.0\.1:[1-9][0-9]*/grpc`)
+		checkReport(t, report, scheme+`://127\.0\.0\.1:[1-9][0-9]*/grpc`)
 	}
 }
 
@@ -82,38 +55,9 @@ func TestTwoProcesses(t *testing.T) {
 			if scheme == "wss" {
 				certArgs = []string{"-cert", filepath.Join(t.TempDir(), "cert.pem")}
 			}
-			server := program(t, append(certArgs, "-listen", scheme+"://127.0.0.1:0/grpc")...)
-			stdout, err := server.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var stderr bytes.Buffer
-			server.Stderr = &stderr
-			if err := server.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { server.Process.Kill() }) // an error once it has ended
-			line, err := bufio.NewReader(stdout).ReadString('\n')
-			rawURL, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
-			if err != nil || !ok {
-				t.Fatalf("first line of the server: %q, %v", line, err)
-			}
-
-			report, err := program(t, append(certArgs, "-dial", rawURL)...).CombinedOutput()
-			if err != nil {
-				t.Fatalf("client: %v\n%s", err, report)
-			}
-			checkReport(t, string(report), regexp.QuoteMeta(rawURL))
-
-			if runtime.GOOS == "windows" { // it has no signal to send
-				return
-			}
-			if err := server.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			if err := server.Wait(); err != nil {
-				t.Errorf("interrupted server: %v\n%s", err, &stderr)
-			}
+			server := exampletest.Start(t, append(certArgs, "-listen", scheme+"://127.0.0.1:0/grpc")...)
+			report := exampletest.Output(t, append(certArgs, "-dial", server.URL)...)
+			checkReport(t, report, regexp.QuoteMeta(server.URL))
 		})
 	}
 }
@@ -131,7 +75,7 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.stop() })
-	_, otherPEM, err := selfSigned("127.0.0.1")
+	_, otherPEM, err := cert.SelfSigned("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

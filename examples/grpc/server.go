@@ -15,6 +15,7 @@ import (
 
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/examples/grpc/demopb"
+	"github.com/bodokaiser/walve/examples/internal/cert"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -50,12 +51,12 @@ func startServer(u *url.URL) (*server, error) {
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
 	if u.Scheme == "wss" {
-		cert, certPEM, err := selfSigned(u.Hostname())
+		c, certPEM, err := cert.SelfSigned(u.Hostname())
 		if err != nil {
 			return nil, err
 		}
 		s.certPEM = certPEM
-		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{c}}
 	}
 	socket, err := net.Listen("tcp", u.Host)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/examples/internal/page"
 )
 
@@ -70,4 +71,44 @@ func (r *Roles) RunHTTP(ctx context.Context, out io.Writer, h http.Handler, clie
 	return r.Run(ctx, out, func(ctx context.Context, socket net.Listener) error {
 		return page.ServeOn(ctx, socket, h)
 	}, client)
+}
+
+// Both reports whether the flags have chosen both sides.
+func (r *Roles) Both() bool { return *r.listen == "" && *r.dial == "" }
+
+// Client reports whether the flags have chosen the client only.
+func (r *Roles) Client() bool { return *r.dial != "" }
+
+// stopTimeout is how long connections have to end when the program stops.
+const stopTimeout = 5 * time.Second
+
+// ServeConns calls serve for every connection of ln, which is ws or is made of
+// it, in a goroutine of its own, until ctx ends; then it waits for them.
+// The connections end with serve.
+func ServeConns(ctx context.Context, ws *walve.Listener, ln net.Listener, serve func(net.Conn)) error {
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				failed <- err
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := ws.Shutdown(limit); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil // the rest was told to go away
 }

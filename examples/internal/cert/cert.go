@@ -1,4 +1,5 @@
-package main
+// Package cert makes certificates for the examples.
+package cert
 
 import (
 	"crypto/ecdsa"
@@ -12,16 +13,16 @@ import (
 	"time"
 )
 
-// selfSigned makes a certificate for host and the loopback names, valid for a
-// day. Its key never leaves the process.
-func selfSigned(host string) (tls.Certificate, []byte, error) {
+// SelfSigned makes a certificate for host and the loopback names, valid for a
+// day, and returns it also in PEM. Its key never leaves the process.
+func SelfSigned(host string) (tls.Certificate, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}
 	now := time.Now()
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "walve gRPC example"},
+		Subject:               pkix.Name{CommonName: "walve example"},
 		NotBefore:             now.Add(-time.Hour), // for a client whose clock is behind
 		NotAfter:              now.Add(24 * time.Hour),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
