@@ -1,6 +1,10 @@
 package walve
 
-import "time"
+import (
+	"time"
+
+	"github.com/bodokaiser/walve/internal/frames"
+)
 
 // flush sends what must leave before the next frame: the rest of one that was
 // cut, then, at a frame boundary, what is queued. The caller holds wireTurn.
@@ -75,6 +79,7 @@ func (c *Conn) takeQueued() bool {
 func (c *Conn) queuedLocked() bool { return c.out.left == 0 && c.queued != nil }
 
 func (c *Conn) keepControl(f *controlFrame) {
+	frames.CountSent()
 	h := Header{Fin: true, Opcode: f.op, Length: int64(f.n), Masked: c.hs.client}
 	if f.op == OpClose {
 		c.out.closed = true

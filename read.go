@@ -3,6 +3,7 @@ package walve
 import (
 	"io"
 
+	"github.com/bodokaiser/walve/internal/frames"
 	"github.com/bodokaiser/walve/internal/stream"
 )
 
@@ -222,6 +223,7 @@ func (c *Conn) header(src []byte) (h Header, used int, ok bool) {
 	if size == 0 {
 		return h, used, false
 	}
+	frames.CountReceived()
 	in.op, in.fin, in.left, in.key = h.Opcode, h.Fin, h.Length, h.MaskKey
 	if h.Opcode == OpText || h.Opcode == OpBinary {
 		in.msg = h.Opcode

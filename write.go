@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/bodokaiser/walve/internal/frames"
 	"github.com/bodokaiser/walve/internal/stream"
 )
 
@@ -122,6 +123,7 @@ func (c *Conn) writeData(op Opcode, p []byte, fin, deflated bool) (sent bool, er
 // nextHeader returns the header of the next frame of the message in progress,
 // or of a new one of op.
 func (c *Conn) nextHeader(op Opcode, fin bool, length int64) Header {
+	frames.CountSent()
 	h := Header{Fin: fin, Opcode: op, Length: length, Masked: c.hs.client}
 	if c.out.msg != msgNone {
 		h.Opcode = OpContinuation
