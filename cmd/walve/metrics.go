@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/frames"
 )
 
 // metrics is what /debug/vars shows as "walve".
@@ -21,6 +22,7 @@ type metrics struct {
 	targetFailures    expvar.Int // targets that could not be connected to
 	handshakeFailures expvar.Map // by the status of the answer, or "network"
 	closeCodes        expvar.Map // by status code, as peers sent them; 1006: none
+	frames            frames.Counts
 }
 
 func newMetrics() *metrics {
@@ -49,7 +51,8 @@ func (m *metrics) countClose(conn *walve.Conn) {
 	m.closeCodes.Add(strconv.Itoa(int(code)), 1)
 }
 
-// vars is m and ts in one consistent picture.
+// vars is m and ts in one picture: bytes are payload, frames are counted with
+// the control frames among them, when one begins.
 func (m *metrics) vars(ts *tunnels) expvar.Func {
 	return func() any {
 		open, sent, received := ts.count()
@@ -58,6 +61,8 @@ func (m *metrics) vars(ts *tunnels) expvar.Func {
 			"connections_total":  m.total.Value(),
 			"bytes_sent":         m.sent.Value() + sent,
 			"bytes_received":     m.received.Value() + received,
+			"frames_sent":        m.frames.Sent.Load(),
+			"frames_received":    m.frames.Received.Load(),
 			"handshake_failures": rawVar{&m.handshakeFailures},
 			"target_failures":    m.targetFailures.Value(),
 			"close_codes":        rawVar{&m.closeCodes},
@@ -73,10 +78,11 @@ func (v rawVar) MarshalJSON() ([]byte, error) { return []byte(v.String()), nil }
 type debugFlags struct{ address string }
 
 func (f *debugFlags) register(fs *flag.FlagSet) {
-	fs.StringVar(&f.address, "debug", "", "serve /debug/vars (expvar) and /debug/pprof at this `address`, such as 127.0.0.1:6060;\nwhoever can connect there can read this process's memory")
+	fs.StringVar(&f.address, "debug", "", "serve /debug/vars (expvar: connections, bytes, frames, failed handshakes, close codes)\nand /debug/pprof at this `address`, such as 127.0.0.1:6060; whoever can connect there can\nread this process's memory")
 }
 
-// start serves what the flag says, until the process ends.
+// start serves what the flag says, until the process ends. It is called before
+// there is a connection.
 func (f *debugFlags) start(log *slog.Logger, m *metrics, ts *tunnels) error {
 	if f.address == "" {
 		return nil
@@ -85,6 +91,7 @@ func (f *debugFlags) start(log *slog.Logger, m *metrics, ts *tunnels) error {
 	if err != nil {
 		return err
 	}
+	frames.Counted = &m.frames
 	expvar.Publish("walve", m.vars(ts))
 	mux := http.NewServeMux()
 	mux.Handle("/debug/vars", expvar.Handler())
