@@ -25,6 +25,12 @@ var browserServers = []struct {
 	{"Listener wss", "", func(t testing.TB) site {
 		return listenerSite(t, &walve.Listener{TLSConfig: serverTLS()}, loopback(t))
 	}},
+	{"deflate", "permessage-deflate", func(t testing.TB) site {
+		return upgradeSite(t, walve.Upgrader{Compression: &walve.Compression{Threshold: -1}}, nil)
+	}},
+	{"deflate without takeover", "permessage-deflate; server_no_context_takeover; client_no_context_takeover", func(t testing.TB) site {
+		return upgradeSite(t, walve.Upgrader{Compression: &walve.Compression{NoSendTakeover: true, NoReceiveTakeover: true}}, nil)
+	}},
 }
 
 // testEcho: both ends know what the other one sends.
