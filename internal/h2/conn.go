@@ -43,10 +43,13 @@ type Conn struct {
 	inWindow int64 // what the server may send
 	unacked  int64 // what has come and was not given back to inWindow yet
 
-	out     []byte  // frames that wait for the writer, in order
-	ctl     []byte  // those that overtake them: answers, WINDOW_UPDATE, PING
-	acks    int     // answers in ctl
-	waiting waiters // streams that wait for window or for room in out
+	out     []byte        // frames that wait for the writer, in order
+	ctl     []byte        // those that overtake them: answers, WINDOW_UPDATE, PING
+	acks    int           // answers in ctl
+	waiting waiters       // streams that wait for window or for room in out
+	taken   uint64        // times that the writer has taken out and ctl
+	sent    uint64        // of those, how many are with nc
+	flushed chan struct{} // closed when sent changes; nil while nobody waits
 	framer  *http2.Framer
 	target  *[]byte // where framer writes to: out or ctl
 	enc     *hpack.Encoder

@@ -48,7 +48,10 @@ type Stream struct {
 	readTimer, writeTimer *time.Timer
 }
 
-var _ stream.Stream = (*Stream)(nil)
+var (
+	_ stream.Stream  = (*Stream)(nil)
+	_ stream.Flusher = (*Stream)(nil)
+)
 
 // waitLocked gives up c.mu until there is something new for one direction.
 func (s *Stream) waitLocked(wake chan struct{}) {
@@ -215,6 +218,35 @@ func (s *Stream) writableLocked() error {
 		return s.opError("write", s.writeErr)
 	case stream.IsPast(s.writeBy):
 		return s.opError("write", os.ErrDeadlineExceeded)
+	}
+	return nil
+}
+
+// Flush waits until what was written is with the connection below, or until the
+// write deadline.
+func (s *Stream) Flush() error {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for queued := c.queuedLocked(); c.sent < queued; {
+		switch {
+		case s.closed:
+			return s.opError("write", net.ErrClosed)
+		case s.writeErr != nil:
+			return s.opError("write", s.writeErr)
+		case stream.IsPast(s.writeBy):
+			return s.opError("write", os.ErrDeadlineExceeded)
+		}
+		if c.flushed == nil {
+			c.flushed = make(chan struct{})
+		}
+		flushed := c.flushed
+		c.mu.Unlock()
+		select {
+		case <-flushed:
+		case <-s.wwake:
+		}
+		c.mu.Lock()
 	}
 	return nil
 }

@@ -88,7 +88,11 @@ func (c *Conn) writeLoop() {
 	for {
 		c.mu.Lock()
 		over := c.err != nil
+		c.sentLocked()
 		ctl, out := c.ctl, c.out
+		if len(ctl)+len(out) > 0 {
+			c.taken++
+		}
 		c.ctl, c.out, c.acks = nil, nil, 0
 		c.grantLocked()
 		c.mu.Unlock()
@@ -105,6 +109,23 @@ func (c *Conn) writeLoop() {
 		}
 		<-c.wake
 	}
+}
+
+// sentLocked notes that all the writer has taken is with nc.
+func (c *Conn) sentLocked() {
+	c.sent = c.taken
+	if c.flushed != nil {
+		close(c.flushed)
+		c.flushed = nil
+	}
+}
+
+// queuedLocked returns what sent has to be for all that is queued now.
+func (c *Conn) queuedLocked() uint64 {
+	if len(c.ctl)+len(c.out) > 0 {
+		return c.taken + 1
+	}
+	return c.taken
 }
 
 func (c *Conn) send(ctl, out []byte) (err error) {

@@ -56,7 +56,10 @@ func NewPump(d Duplex) *Pump {
 	return &Pump{d: d, rwake: wake(), wwake: wake(), pwake: wake(), cwake: wake(), done: make(chan struct{})}
 }
 
-var _ Stream = (*Pump)(nil)
+var (
+	_ Stream  = (*Pump)(nil)
+	_ Flusher = (*Pump)(nil)
+)
 
 // Run reads, and returns when the Stream has ended: after Close, CloseWrite or
 // Abort, when what was written before is with d or cannot be, and when d's Read
@@ -229,6 +232,25 @@ func (s *Pump) Write(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// Flush waits until what was written is with d, or until the write deadline.
+func (s *Pump) Flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.sending && s.writeErr == nil {
+		switch {
+		case s.closed:
+			return s.opError("write", net.ErrClosed)
+		case IsPast(s.writeBy):
+			return s.opError("write", os.ErrDeadlineExceeded)
+		}
+		s.waitLocked(s.wwake)
+	}
+	if s.writeErr != nil {
+		return s.opError("write", s.writeErr)
+	}
+	return nil
 }
 
 // send is the goroutine that writes. It is there while there is something.
