@@ -187,6 +187,8 @@ func (c *Conn) RemoteAddr() net.Addr {
 // NetConn returns the connection below: the *net.TCPConn, *net.UnixConn,
 // *tls.Conn or what else the handshake ran on. Reading, writing or closing it
 // breaks the framing; it is there for socket options and connection states.
+// Over HTTP/2 other Conns share it, and on a server it is nil: net/http keeps
+// it to itself.
 func (c *Conn) NetConn() net.Conn { return stream.NetConn(c.s) }
 
 // Subprotocol returns the subprotocol agreed on in the opening handshake, or

@@ -15,6 +15,7 @@ var (
 	RewrittenAddr      = rewrittenAddr
 	HalfCloseExtension = halfCloseExtension
 	MaxResponseHeader  = maxResponseHeader
+	SetConnectProtocol = setConnectProtocol
 )
 
 // Accept returns the answer to key.

@@ -3,6 +3,7 @@ package walve
 import (
 	"context"
 	"net/http"
+	"reflect"
 
 	"github.com/bodokaiser/walve/internal/h2enabled"
 )
@@ -34,6 +35,16 @@ func offerHTTP2(server *http.Server) {
 		MaxReadFrameSize:              serverFrameSize,
 		MaxReceiveBufferPerStream:     serverStreamWindow,
 		MaxReceiveBufferPerConnection: serverConnWindow,
+	}
+	setConnectProtocol(server.HTTP2)
+}
+
+// setConnectProtocol sets the field EnableConnectProtocol of config, an
+// *http.HTTP2Config, if this version of Go has it.
+func setConnectProtocol(config any) {
+	f := reflect.ValueOf(config).Elem().FieldByName("EnableConnectProtocol")
+	if f.Kind() == reflect.Bool {
+		f.SetBool(true)
 	}
 }
 
