@@ -32,6 +32,8 @@ type transport struct {
 var transports = []transport{
 	{"ws", func(t testing.TB) (*walve.Listener, *walve.Dialer) { return listen(t, nil) }},
 	{"wss", func(t testing.TB) (*walve.Listener, *walve.Dialer) { return listen(t, serverTLS()) }},
+	{"h2", overHTTP2(true)},
+	{"h2c", overHTTP2(false)},
 }
 
 func listen(t testing.TB, config *tls.Config) (*walve.Listener, *walve.Dialer) {
