@@ -24,6 +24,7 @@ type proxy struct {
 	args          []string
 	config        *template.Template
 	ready         string // in the line it prints when it listens; empty: none
+	h2, h2Backend bool   // HTTP/2 in front of the proxy, and behind it
 }
 
 // There is no port to guess: haproxy inherits a socket that listens already, as
@@ -63,9 +64,19 @@ http {
 	}
 }
 `))},
-	{
-		name: "haproxy", program: "haproxy", args: []string{"-db", "-f", "config"},
-		config: template.Must(template.New("haproxy").Parse(`
+	haproxy("haproxy", false, false),
+	haproxy("haproxy h2", true, false),
+	haproxy("haproxy h2 to h2", true, true),
+}
+
+func haproxy(name string, h2, h2Backend bool) proxy {
+	return proxy{
+		name: name, program: "haproxy", args: []string{"-db", "-f", "config"},
+		h2: h2, h2Backend: h2Backend, config: haproxyConfig,
+	}
+}
+
+var haproxyConfig = template.Must(template.New("haproxy").Parse(`
 global
 	maxconn 100
 defaults
@@ -76,17 +87,21 @@ defaults
 	timeout tunnel 4s
 	retries 0
 frontend front
-	bind fd@3{{if .TLS}} ssl crt pem{{end}}
+	bind fd@3{{if .TLS}} ssl crt pem alpn h2,http/1.1{{else if .H2}} proto h2{{end}}
 	http-request return status 403 content-type text/plain string "no entry" if { path /forbidden }
+	{{- if .H2Backend}}
+	# A CONNECT without a protocol would be a stream that is reset.
+	http-request return status 400 if { path /plain }
+	{{- else}}
 	http-request del-header Upgrade if { path /plain }
+	{{- end}}
 	use_backend dead if { path /dead }
 	default_backend walve
 backend walve
-	server walve {{.Backend}}
+	server walve {{.Backend}}{{if .H2Backend}} proto h2{{end}}
 backend dead
-	server dead {{.Dead}}
-`))},
-}
+	server dead {{.Dead}}{{if .H2Backend}} proto h2{{end}}
+`))
 
 // start runs the proxy in front of ln, with TLS or without, and returns a Dialer
 // to it.
@@ -105,7 +120,7 @@ func (p proxy) start(t testing.TB, ln *walve.Listener, tls bool) *walve.Dialer {
 	}
 	defer file.Close()
 	var config bytes.Buffer
-	if err := p.config.Execute(&config, map[string]any{"Dir": dir, "TLS": tls, "Backend": ln.Addr(), "Dead": refusingAddr(t)}); err != nil {
+	if err := p.config.Execute(&config, map[string]any{"Dir": dir, "TLS": tls, "Backend": ln.Addr(), "Dead": refusingAddr(t), "H2": p.h2, "H2Backend": p.h2Backend}); err != nil {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{"config": config.Bytes(), "pem": certificatePEM(t)} {
@@ -117,6 +132,9 @@ func (p proxy) start(t testing.TB, ln *walve.Listener, tls bool) *walve.Dialer {
 	cmd.Dir, cmd.ExtraFiles = dir, []*os.File{file}
 	running := start(t, cmd)
 	d := &walve.Dialer{URL: fmt.Sprintf("ws://%s/", socket.Addr())}
+	if p.h2 {
+		d.HTTP2 = walve.HTTP2Always
+	}
 	if tls {
 		d.URL, d.TLSConfig = "wss"+strings.TrimPrefix(d.URL, "ws"), clientTLS()
 	}
@@ -159,5 +177,5 @@ func overProxies(t *testing.T, f func(*testing.T, *walve.Listener, *walve.Dialer
 
 // at returns d with another path in its URL.
 func at(d *walve.Dialer, path string) *walve.Dialer {
-	return &walve.Dialer{URL: strings.TrimSuffix(d.URL, "/") + path, TLSConfig: d.TLSConfig, NetDial: d.NetDial}
+	return &walve.Dialer{URL: strings.TrimSuffix(d.URL, "/") + path, TLSConfig: d.TLSConfig, NetDial: d.NetDial, HTTP2: d.HTTP2}
 }
