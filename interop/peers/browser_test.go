@@ -33,6 +33,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("breaks", b.testBreaks)
 	t.Run("origin", b.testOrigin)
 	t.Run("subprotocol", b.testSubprotocol)
+	t.Run("http2", b.testHTTP2)
 }
 
 // A browser is a running Chromium, as a context of chromedp.
