@@ -232,3 +232,11 @@ func (tab *Tab) CheckPhone() {
 	}
 	tab.do(chromedp.EmulateViewport(800, 600))
 }
+
+// Close closes the tab.
+func (tab *Tab) Close() {
+	tab.t.Helper()
+	if err := chromedp.Cancel(tab.ctx); err != nil {
+		tab.t.Fatal(err)
+	}
+}
