@@ -1,5 +1,5 @@
 // The stream example streams a file into its page, which shows it while it
-// arrives, both in constant memory:
+// arrives, both in constant memory (see internal/filestream):
 //
 //	go run ./examples/stream picture.png
 //
@@ -12,16 +12,14 @@ package main
 import (
 	"context"
 	"embed"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/examples/internal/filestream"
 	"github.com/bodokaiser/walve/examples/internal/page"
 	"github.com/bodokaiser/walve/examples/internal/program"
 	"github.com/bodokaiser/walve/examples/internal/sample"
@@ -47,7 +45,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		if path, err = generate(dir, *kind, *size<<20); err != nil {
+		if path, err = sample.Create(dir, *kind, *size<<20); err != nil {
 			return err
 		}
 	} else if info, err := os.Stat(path); err != nil {
@@ -57,8 +55,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	mux := page.Mux(static)
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
-		from, err := strconv.ParseInt(r.FormValue("from"), 10, 64)
-		if err != nil || from < 0 {
+		from, err := filestream.From(r)
+		if err != nil {
 			http.Error(w, "from: not an offset", http.StatusBadRequest)
 			return
 		}
@@ -68,20 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		defer context.AfterFunc(r.Context(), func() { c.CloseWithStatus(walve.StatusGoingAway, "") })()
 		defer c.Close()
-		stream(c, path, from)
+		filestream.Send(c, path, from)
 	})
 	return page.Serve(ctx, out, *addr, mux)
-}
-
-// generate makes a file in dir.
-func generate(dir, kind string, size int64) (path string, err error) {
-	write, ok := map[string]func(io.Writer, int64) error{"png": sample.PNG, "wav": sample.WAV}[kind]
-	if !ok {
-		return "", fmt.Errorf("-generate %q: png or wav", kind)
-	}
-	f, err := os.Create(filepath.Join(dir, "sample."+kind))
-	if err != nil {
-		return "", err
-	}
-	return f.Name(), errors.Join(write(f, size), f.Close())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -20,13 +21,17 @@ func streamed(t *testing.T, url string, step int64) (low, high uint64) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(exampletest.Timeout))
-	var file about
-	if err := readJSON(c, &file); err != nil {
+	_, first, err := c.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Size int64 }
+	if err := json.Unmarshal(first, &file); err != nil {
 		t.Fatal(err)
 	}
 	var got int64
 	for got < file.Size {
-		if err := writeJSON(c, more{step}); err != nil {
+		if err := c.WriteMessage(walve.OpText, fmt.Appendf(nil, `{"bytes":%d}`, step)); err != nil {
 			t.Fatal(err)
 		}
 		for {
@@ -38,7 +43,7 @@ func streamed(t *testing.T, url string, step int64) (low, high uint64) {
 				got += int64(len(msg))
 				continue
 			}
-			var m memory
+			var m struct{ Memory uint64 }
 			if err := json.Unmarshal(msg, &m); err != nil {
 				t.Fatal(err)
 			}
@@ -52,14 +57,6 @@ func streamed(t *testing.T, url string, step int64) (low, high uint64) {
 		t.Errorf("got %d of %d bytes", got, file.Size)
 	}
 	return low, high
-}
-
-func readJSON(c *walve.Conn, v any) error {
-	_, msg, err := c.ReadMessage()
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(msg, v)
 }
 
 func TestRefuses(t *testing.T) {

@@ -5,11 +5,15 @@ package sample
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 )
 
 // waves is a picture that is computed pixel by pixel.
@@ -75,4 +79,17 @@ func WAV(w io.Writer, size int64) error {
 		b.Write(sample[:])
 	}
 	return b.Flush() // the first error of all above
+}
+
+// Create makes a file of kind png or wav in dir.
+func Create(dir, kind string, size int64) (path string, err error) {
+	write, ok := map[string]func(io.Writer, int64) error{"png": PNG, "wav": WAV}[kind]
+	if !ok {
+		return "", fmt.Errorf("%q is neither png nor wav", kind)
+	}
+	f, err := os.Create(filepath.Join(dir, "sample."+kind))
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), errors.Join(write(f, size), f.Close())
 }

@@ -1,11 +1,15 @@
-package main
+// Package filestream streams a file to a page, which shared/filestream.js
+// receives there.
+package filestream
 
 import (
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/metrics"
+	"strconv"
 
 	"github.com/bodokaiser/walve"
 )
@@ -28,9 +32,10 @@ type (
 	}
 )
 
-// stream sends the file from an offset on, as much as the page asks for at a
-// time. A page that was cut off goes on with a new connection.
-func stream(c *walve.Conn, path string, from int64) error {
+// Send sends the file from an offset on, as much as the page asks for at a
+// time, until the connection ends. A page that was cut off goes on with a new
+// connection.
+func Send(c *walve.Conn, path string, from int64) error {
 	f, err := os.Open(path)
 	if err != nil {
 		c.CloseWithStatus(walve.StatusInternalError, "the file cannot be read")
@@ -79,4 +84,13 @@ func memoryInUse() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64() - s[1].Value.Uint64()
+}
+
+// From returns the offset that a request asks to be sent from.
+func From(r *http.Request) (int64, error) {
+	from, err := strconv.ParseInt(r.FormValue("from"), 10, 64)
+	if err == nil && from < 0 {
+		err = strconv.ErrRange
+	}
+	return from, err
 }
