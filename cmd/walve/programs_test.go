@@ -16,7 +16,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -59,7 +58,7 @@ func program(t *testing.T, name string, args ...string) *exec.Cmd {
 }
 
 // TestSSH runs OpenSSH's client with walve dial as its ProxyCommand, against
-// OpenSSH's server behind walve listen.
+// OpenSSH's server behind walve listen, and a web server in between.
 func TestSSH(t *testing.T) {
 	ssh, keygen := needProgram(t, "openssh-client", "ssh"), needProgram(t, "openssh-client", "ssh-keygen")
 	sshd := needProgram(t, "openssh-server", "sshd")
@@ -79,12 +78,6 @@ func TestSSH(t *testing.T) {
 	}
 	config := writeFile(t, "sshd_config", fmt.Appendf(nil,
 		"HostKey %s\nAuthorizedKeysFile %s.pub\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n", hostKey, key))
-	var log bytes.Buffer
-	t.Cleanup(func() { // runs when sshd has ended
-		if t.Failed() {
-			t.Logf("sshd: %s", log.Bytes())
-		}
-	})
 	target := serveTCP(t, func(c *net.TCPConn) {
 		f, err := c.File() // sshd -i has its connection as standard input
 		if err != nil {
@@ -93,22 +86,36 @@ func TestSSH(t *testing.T) {
 		}
 		defer f.Close()
 		c.Close()
+		var log bytes.Buffer
 		cmd := program(t, sshd, "-i", "-e", "-f", config)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = f, f, &log
 		cmd.Run() // it fails when the client disconnects
+		t.Logf("sshd: %s", log.Bytes())
 	})
 	_, urls := startListen(t, 1, "ws://127.0.0.1:0/ssh", target)
+	t.Run("direct", func(t *testing.T) { sshTransfer(t, ssh, key, me.Username, urls[0]) })
+	overFronts(t, func(t *testing.T, f front) {
+		sshTransfer(t, ssh, key, me.Username, f.start(t, urls[0], frontIdle)...)
+	})
+}
 
+// sshTransfer has a remote command return what it is sent, and end with 7;
+// args are those of walve dial.
+func sshTransfer(t *testing.T, ssh, key, user string, args ...string) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range args {
+		args[i] = "'" + args[i] + "'"
+	}
 	const size = 16 << 20
 	cmd := program(t, ssh, "-F", "none", "-i", key,
-		"-o", "ProxyCommand='"+exe+"' dial "+urls[0],
+		"-o", "ProxyCommand='"+exe+"' dial "+strings.Join(args, " "),
 		"-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null",
-		me.Username+"@host", "cat; echo done >&2; exit 7")
+		user+"@host", "cat; echo done >&2; exit 7")
 	cmd.Env = append(os.Environ(), runAsWalve+"=1", "GORACE=atexit_sleep_ms=0")
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = stream("ssh", size), &stderr
@@ -279,14 +286,17 @@ func TestSocat(t *testing.T) {
 	t.Logf("walve %.0f MB/s, socat %.0f MB/s: %.2f", rate("walve"), rate("socat"), rate("walve")/rate("socat"))
 }
 
-// startUntilEnd starts a program that the test's end kills.
+// startUntilEnd starts a program that the test's end kills, with its children.
 func startUntilEnd(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var once sync.Once
-	t.Cleanup(func() { once.Do(func() { cmd.Process.Kill(); cmd.Wait() }) })
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		cmd.Wait()
+	})
 }
 
 // awaitSocket waits until the socket of UNIX-LISTEN:path listens. socat tells

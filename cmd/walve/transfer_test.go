@@ -47,59 +47,83 @@ func wantDigest(t *testing.T, what string, r io.Reader, name string, n int64) {
 	}
 }
 
-// TestTransfer sends both ways through walve dial and walve listen. The target
-// answers when the client has ended and not before: without half-close end to
-// end there would be no answer.
-func TestTransfer(t *testing.T) {
-	size := transferSize()
-	received := make(chan string, 1)
-	target := serveTCP(t, func(c *net.TCPConn) {
+// An answerer is a target that answers when the client has ended and not before:
+// without half-close end to end there is no answer.
+type answerer struct {
+	target   string
+	size     int64
+	received chan string
+}
+
+func serveAnswer(t *testing.T, size int64) *answerer {
+	a := &answerer{size: size, received: make(chan string, 1)}
+	a.target = serveTCP(t, func(c *net.TCPConn) {
 		got, err := digest(c)
-		received <- fmt.Sprint(got, err)
+		a.received <- fmt.Sprint(got, err)
 		if err == nil {
 			io.Copy(c, stream("down", size))
 		}
 	})
+	return a
+}
+
+// wantReceived checks what the target has got.
+func (a *answerer) wantReceived(t *testing.T) {
+	t.Helper()
+	want, err := digest(stream("up", a.size))
+	select {
+	case got := <-a.received:
+		if got != fmt.Sprint(want, err) {
+			t.Errorf("up: %s, want %s", got, want)
+		}
+	case <-time.After(patience):
+		t.Fatal("the target has got nothing")
+	}
+}
+
+// forward transfers through walve dial -listen.
+func (a *answerer) forward(t *testing.T, args ...string) {
+	t.Helper()
+	_, address := startForward(t, args...)
+	c := dialTCP(t, address)
+	if _, err := io.Copy(c, stream("up", a.size)); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseWrite()
+	wantDigest(t, "down", c, "down", a.size)
+	a.wantReceived(t)
+}
+
+// stdio transfers through standard input and output.
+func (a *answerer) stdio(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := walveCommand(t, append([]string{"dial"}, args...)...)
+	cmd.Stdin = stream("up", a.size)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wantDigest(t, "down", out, "down", a.size)
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	a.wantReceived(t)
+}
+
+// TestTransfer sends both ways through walve dial and walve listen.
+func TestTransfer(t *testing.T) {
+	a := serveAnswer(t, transferSize())
 	cert, key := certificate(t)
 	_, urls := startListen(t, 2, "-tls-cert", cert, "-tls-key", key,
-		"ws://127.0.0.1:0/plain", target, "wss://localhost:0/secure", target)
-	want, _ := digest(stream("up", size))
-	want += "<nil>"
-
+		"ws://127.0.0.1:0/plain", a.target, "wss://localhost:0/secure", a.target)
 	for _, rawURL := range urls {
 		scheme, _, _ := strings.Cut(rawURL, ":")
-		flags := []string{"-ca", cert}
-		t.Run(scheme+"/forward", func(t *testing.T) {
-			_, address := startForward(t, append(flags, rawURL)...)
-			c := dialTCP(t, address)
-			if _, err := io.Copy(c, stream("up", size)); err != nil {
-				t.Fatal(err)
-			}
-			c.CloseWrite()
-			wantDigest(t, "down", c, "down", size)
-			if got := <-received; got != want {
-				t.Errorf("up: %s, want %s", got, want)
-			}
-		})
-		t.Run(scheme+"/stdio", func(t *testing.T) {
-			cmd := walveCommand(t, append(append([]string{"dial"}, flags...), rawURL)...)
-			cmd.Stdin = stream("up", size)
-			cmd.Stderr = os.Stderr
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			wantDigest(t, "down", out, "down", size)
-			if err := cmd.Wait(); err != nil {
-				t.Error(err)
-			}
-			if got := <-received; got != want {
-				t.Errorf("up: %s, want %s", got, want)
-			}
-		})
+		t.Run(scheme+"/forward", func(t *testing.T) { a.forward(t, "-ca", cert, rawURL) })
+		t.Run(scheme+"/stdio", func(t *testing.T) { a.stdio(t, "-ca", cert, rawURL) })
 	}
 }
 
