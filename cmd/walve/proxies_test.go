@@ -4,12 +4,18 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/bodokaiser/walve"
 )
 
 // A front is a web server in front of walve listen, configured by the README's
@@ -181,6 +187,37 @@ func TestFrontIdle(t *testing.T) {
 		}
 		roundTrip(t, kept)
 	})
+}
+
+// TestFrontHTTP2 has HAProxy take a WebSocket over HTTP/2 (RFC 8441), which its
+// recipe offers, and pass it on over HTTP/1.1.
+func TestFrontHTTP2(t *testing.T) {
+	_, urls := startListen(t, 1, "ws://127.0.0.1:0/ssh", serveTCP(t, echo))
+	for _, f := range fronts {
+		if f.name != "haproxy" {
+			continue
+		}
+		args := f.start(t, urls[0], frontIdle)
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(readAll(t, args[1]))) // of -ca
+		d := walve.Dialer{HTTP2: walve.HTTP2Offered, TLSConfig: &tls.Config{RootCAs: pool}}
+		conn, err := d.DialURL(t.Context(), args[len(args)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		if proto := conn.Response().Proto; proto != "HTTP/2.0" {
+			t.Errorf("the handshake was %s", proto)
+		}
+		roundTrip(t, conn)
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
+			t.Errorf("the end: %q, %v", b, err)
+		}
+	}
 }
 
 func writeIn(t *testing.T, dir, name, content string) {
