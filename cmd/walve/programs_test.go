@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -223,69 +222,6 @@ func unprivileged(t *testing.T, dir string) *syscall.Credential {
 	return nil
 }
 
-// TestSocat compares a relay through two walves with one through two socats.
-// Time is not asserted: machines are loaded. The command is built as users
-// build it, without the race detector.
-func TestSocat(t *testing.T) {
-	socat := needProgram(t, "socat", "socat")
-	walve := filepath.Join(t.TempDir(), "walve")
-	if out, err := program(t, "go", "build", "-o", walve, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	const size = 256 << 20
-	received := make(chan int64, 1)
-	target := serveTCP(t, func(c *net.TCPConn) {
-		n, _ := io.Copy(io.Discard, c)
-		received <- n
-	})
-
-	dir := shortTempDir(t)
-	socket := filepath.Join(dir, "w")
-	startSocat := func(from, to string) {
-		cmd := program(t, socat, from, to)
-		startUntilEnd(t, cmd)
-		awaitSocket(t, from)
-	}
-	middle, front := filepath.Join(dir, "m"), filepath.Join(dir, "f")
-	startSocat("UNIX-LISTEN:"+middle+",fork", "TCP:"+strings.TrimPrefix(target, "tcp://"))
-	startSocat("UNIX-LISTEN:"+front+",fork", "UNIX-CONNECT:"+middle)
-
-	startUntilEnd(t, program(t, walve, "listen", "-log", "none", "ws+unix://"+socket+":/", target))
-	awaitSocket(t, "UNIX-LISTEN:"+socket+",")
-	entry := filepath.Join(dir, "e")
-	startUntilEnd(t, program(t, walve, "dial", "-log", "none", "-listen", "unix:"+entry, "ws+unix://"+socket+":/"))
-	awaitSocket(t, "UNIX-LISTEN:"+entry+",")
-
-	best := map[string]time.Duration{}
-	chunk := make([]byte, 256<<10)
-	for range 3 {
-		for name, address := range map[string]string{"socat": front, "walve": entry} {
-			c, err := net.Dial("unix", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.SetDeadline(time.Now().Add(patience))
-			start := time.Now()
-			for n := 0; n < size; n += len(chunk) {
-				if _, err := c.Write(chunk); err != nil {
-					t.Fatal(name, err)
-				}
-			}
-			c.(*net.UnixConn).CloseWrite()
-			if n := <-received; n != size {
-				t.Errorf("%s: %d bytes arrived, want %d", name, n, size)
-			}
-			took := time.Since(start)
-			if b := best[name]; b == 0 || took < b {
-				best[name] = took
-			}
-			c.Close()
-		}
-	}
-	rate := func(name string) float64 { return size / best[name].Seconds() / 1e6 }
-	t.Logf("walve %.0f MB/s, socat %.0f MB/s: %.2f", rate("walve"), rate("socat"), rate("walve")/rate("socat"))
-}
-
 // startUntilEnd starts a program that the test's end kills, with its children.
 func startUntilEnd(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
@@ -299,11 +235,10 @@ func startUntilEnd(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// awaitSocket waits until the socket of UNIX-LISTEN:path listens. socat tells
-// nobody, and a connection to try would be one to forward: Linux has a list.
-func awaitSocket(t *testing.T, from string) {
+// awaitSocket waits until the unix socket at path listens. socat tells nobody,
+// and a connection to try would be one to forward: Linux has a list.
+func awaitSocket(t *testing.T, path string) {
 	t.Helper()
-	path, _, _ := strings.Cut(strings.TrimPrefix(from, "UNIX-LISTEN:"), ",")
 	const listens = 1 << 16 // __SO_ACCEPTCON
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

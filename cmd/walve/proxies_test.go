@@ -127,7 +127,7 @@ func (f front) start(t *testing.T, backendURL, idle string) []string {
 	})
 	startUntilEnd(t, cmd)
 	if strings.Contains(f.url(in), "unix") {
-		awaitSocket(t, "UNIX-LISTEN:"+in.dir+"/socket,")
+		awaitSocket(t, in.dir+"/socket")
 	}
 	return []string{"-ca", cert, "-server-name", "example.com", "-header", "Host: example.com", f.url(in)}
 }

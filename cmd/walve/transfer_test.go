@@ -18,10 +18,12 @@ import (
 	"github.com/bodokaiser/walve"
 )
 
+const gib = 1 << 30
+
 // transferSize is 64 MiB, or 1 GiB with WALVE_TEST_GIB=1.
 func transferSize() int64 {
 	if os.Getenv("WALVE_TEST_GIB") != "" {
-		return 1 << 30
+		return gib
 	}
 	return 64 << 20
 }
@@ -112,6 +114,17 @@ func (a *answerer) stdio(t *testing.T, args ...string) {
 		t.Fatal(err)
 	}
 	a.wantReceived(t)
+}
+
+// TestTransferGiB sends 1 GiB each way. With the race detector, for which that
+// takes minutes, and with -short it leaves it at what TestTransfer sends.
+func TestTransferGiB(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("1 GiB takes too long here; WALVE_TEST_GIB=1 has TestTransfer send it")
+	}
+	a := serveAnswer(t, gib)
+	_, urls := startListen(t, 1, "ws://127.0.0.1:0/", a.target)
+	a.forward(t, urls[0])
 }
 
 // TestTransfer sends both ways through walve dial and walve listen.
