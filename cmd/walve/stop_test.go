@@ -3,9 +3,11 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +130,48 @@ func TestStopStdio(t *testing.T) {
 		if err := <-ended; !errors.As(err, &closed) || closed.Code != walve.StatusGoingAway {
 			t.Errorf("%s: the server got %v, want 1001", command, err)
 		}
+	}
+}
+
+// TestStopTwice holds that a second signal ends the process at once, whatever is
+// open.
+func TestStopTwice(t *testing.T) {
+	listen, urls := startListen(t, 1, "-drain", "1m", "ws://127.0.0.1:0/", serveTCP(t, echo))
+	conn, err := walve.Dial(t.Context(), urls[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	listen.cmd.Process.Signal(syscall.SIGTERM)
+	listen.next("stopping")
+	listen.cmd.Process.Signal(syscall.SIGTERM)
+	listen.wait()
+	if status := listen.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, want the signal", listen.cmd.ProcessState)
+	}
+}
+
+// TestStopPing holds that walve ping says what it has measured when it is
+// stopped.
+func TestStopPing(t *testing.T) {
+	cmd := walveCommand(t, "ping", "-i", "1h", serveWebSocket(t, echoMessages))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(stdout)
+	for range 2 { // "PING", and the first answer
+		if _, err := out.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd.Process.Signal(os.Interrupt)
+	rest, _ := io.ReadAll(out)
+	if err := cmd.Wait(); err != nil || !strings.Contains(string(rest), "1 pings sent, 1 pongs received, 0% lost\n") {
+		t.Errorf("%v, %q, want exit code 0 and the statistics", err, rest)
 	}
 }
 
