@@ -54,7 +54,7 @@ func runDial(e *env, args []string) error {
 	lf.register(fs)
 	df.register(fs)
 	fs.StringVar(&listen, "listen", "", "forward connections that come in at this `address`")
-	fs.DurationVar(&drain, "drain", 10*time.Second, "with -listen: how `long` connections may go on after SIGTERM")
+	fs.DurationVar(&drain, "drain", 10*time.Second, "with -listen: the `time` that connections have to end after SIGTERM")
 	fs.BoolVar(&progress, "progress", false, "show progress on a terminal also if neither standard input nor output is a file")
 	if err := e.parse(fs, args); err != nil {
 		return err

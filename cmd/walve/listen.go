@@ -76,10 +76,10 @@ func (f *listenFlags) register(fs *flag.FlagSet) {
 		f.origins = append(f.origins, s)
 		return nil
 	})
-	fs.DurationVar(&f.connectTimeout, "connect-timeout", 10*time.Second, "how `long` connecting to a target may take")
-	fs.DurationVar(&f.keepAlive, "keepalive", 30*time.Second, "how `long` a connection is idle before a Ping; 0: no Pings")
-	fs.DurationVar(&f.drain, "drain", 10*time.Second, "how `long` connections may go on after SIGTERM")
-	fs.IntVar(&f.max, "max", 0, "how many `connections` there may be at a time; others get 503 (default: any number)")
+	fs.DurationVar(&f.connectTimeout, "connect-timeout", 10*time.Second, "the most `time` that connecting to a target may take")
+	fs.DurationVar(&f.keepAlive, "keepalive", 30*time.Second, "the `time` a connection is idle before a Ping; 0: no Pings")
+	fs.DurationVar(&f.drain, "drain", 10*time.Second, "the `time` that connections have to end after SIGTERM")
+	fs.IntVar(&f.max, "max", 0, "the `number` of connections that there may be at a time; others get 503 (default: any)")
 	f.log.register(fs)
 	f.debug.register(fs)
 }

@@ -26,10 +26,14 @@ Commands:
     cat      talk to any WebSocket server by hand: a line is a message
     ping     measure round trips
 
-walve COMMAND -h tells all about one. To begin with, SSH through a web server:
+walve COMMAND -h tells all about one. To begin with, SSH over HTTPS:
 
-    server$ walve listen -auth-file tokens ws://:8080/ssh tcp://127.0.0.1:22
-    client$ ssh -o ProxyCommand='walve dial -auth-file token ws://%h:8080/ssh' host
+    server$ walve listen -auth-file tokens -tls-cert cert.pem -tls-key key.pem \
+                wss://:443/ssh tcp://127.0.0.1:22
+    client$ ssh -o ProxyCommand='walve dial -auth-file token wss://%h/ssh' host
+
+Behind a web server that has the certificate it is ws://127.0.0.1:8080/ssh without
+-tls-cert and -tls-key; the README has configurations for nginx, HAProxy and Caddy.
 
 Exit codes:
 

@@ -78,7 +78,7 @@ func (v rawVar) MarshalJSON() ([]byte, error) { return []byte(v.String()), nil }
 type debugFlags struct{ address string }
 
 func (f *debugFlags) register(fs *flag.FlagSet) {
-	fs.StringVar(&f.address, "debug", "", "serve /debug/vars (expvar: connections, bytes, frames, failed handshakes, close codes)\nand /debug/pprof at this `address`, such as 127.0.0.1:6060; whoever can connect there can\nread this process's memory")
+	fs.StringVar(&f.address, "debug", "", "serve /debug/vars (expvar: connections, bytes, frames of all kinds, failed handshakes,\nclose codes) and /debug/pprof at this `address`, such as 127.0.0.1:6060; whoever can\nconnect there can read this process's memory")
 }
 
 // start serves what the flag says, until the process ends. It is called before

@@ -35,9 +35,9 @@ func runPing(e *env, args []string) error {
 	var interval, wait time.Duration
 	fs := flag.NewFlagSet("ping", flag.ContinueOnError)
 	cf.register(fs)
-	fs.IntVar(&count, "c", 0, "how `many` Pings to send (default: until ^C)")
-	fs.DurationVar(&interval, "i", time.Second, "how `long` to wait between two Pings")
-	fs.DurationVar(&wait, "W", 10*time.Second, "how `long` to wait for an answer")
+	fs.IntVar(&count, "c", 0, "the `number` of Pings to send (default: until ^C)")
+	fs.DurationVar(&interval, "i", time.Second, "the `time` between two Pings")
+	fs.DurationVar(&wait, "W", 10*time.Second, "the `time` to wait for an answer")
 	if err := e.parse(fs, args); err != nil {
 		return err
 	}
