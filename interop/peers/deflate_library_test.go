@@ -88,11 +88,9 @@ func TestLibraryDeflate(t *testing.T) {
 func exchangeSamples(t *testing.T, p pair) {
 	defer p.release()
 	for _, s := range wiretap.Samples() {
-		parts := [][]byte{[]byte(s.Text)}
+		parts := s.Parts()
 		send := func() error { return p.send(walve.OpText, parts[0]) }
 		if s.Fragmented {
-			third := len(s.Text) / 3
-			parts = [][]byte{parts[0][:third], parts[0][third : 2*third], parts[0][2*third:]}
 			send = func() error { return p.sendFragments(walve.OpText, parts...) }
 		}
 		sent := make(chan error, 1)
@@ -105,7 +103,7 @@ func exchangeSamples(t *testing.T, p pair) {
 		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
-		if err := writeParts(p.walve, walve.OpText, parts...); err != nil {
+		if err := s.Write(p.walve); err != nil {
 			t.Fatal(err)
 		}
 		p.wantReceived(t, walve.OpText, []byte(s.Text))
@@ -114,27 +112,6 @@ func exchangeSamples(t *testing.T, p pair) {
 		t.Error(err)
 	}
 	p.receive(t) // the Close frame
-}
-
-// writeParts writes a message with a frame for every part.
-func writeParts(c *walve.Conn, op walve.Opcode, parts ...[]byte) error {
-	if len(parts) == 1 {
-		return c.WriteMessage(op, parts[0])
-	}
-	for i, part := range parts {
-		w, err := c.NextWriter(walve.Header{Opcode: op, Fin: i == len(parts)-1, Length: int64(len(part))})
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-		if err := w.Close(); err != nil {
-			return err
-		}
-		op = walve.OpContinuation
-	}
-	return nil
 }
 
 // tapped returns a URL where what is at another can be reached, and a Tap for

@@ -107,11 +107,7 @@ func TestProgramDeflateDials(t *testing.T) {
 func echoSamples(t *testing.T, c *walve.Conn) {
 	t.Helper()
 	for _, s := range wiretap.Samples() {
-		parts := [][]byte{[]byte(s.Text)}
-		if s.Fragmented {
-			parts = [][]byte{parts[0][:len(s.Text)/2], parts[0][len(s.Text)/2:]}
-		}
-		if err := writeParts(c, walve.OpText, parts...); err != nil {
+		if err := s.Write(c); err != nil {
 			t.Fatal(err)
 		}
 		op, got, err := c.ReadMessage()

@@ -3,6 +3,8 @@ package wiretap
 import (
 	"fmt"
 	"math/rand/v2"
+
+	"github.com/bodokaiser/walve"
 )
 
 // A Sample is a message to be compressed.
@@ -31,6 +33,39 @@ func Samples() (all []Sample) {
 		again += fmt.Sprintf(`{"id":%d,"name":"entry number %d"},`, rnd.IntN(1e6), rnd.Uint64())
 	}
 	return append(all, Sample{Text: again}, Sample{Text: again, Again: true})
+}
+
+// Parts returns the payload of each frame, or of the one.
+func (s Sample) Parts() [][]byte {
+	p := []byte(s.Text)
+	if !s.Fragmented {
+		return [][]byte{p}
+	}
+	third := len(p) / 3
+	return [][]byte{p[:third], p[third : 2*third], p[2*third:]}
+}
+
+// Write writes the sample to c.
+func (s Sample) Write(c *walve.Conn) error {
+	parts := s.Parts()
+	if len(parts) == 1 {
+		return c.WriteMessage(walve.OpText, parts[0])
+	}
+	op := walve.OpText
+	for i, p := range parts {
+		w, err := c.NextWriter(walve.Header{Opcode: op, Fin: i == len(parts)-1, Length: int64(len(p))})
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		op = walve.OpContinuation
+	}
+	return nil
 }
 
 // Check returns an error unless the samples, each from 600 bytes on, were
