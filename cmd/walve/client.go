@@ -49,7 +49,7 @@ func (f *clientFlags) register(fs *flag.FlagSet) {
 	fs.BoolVar(&f.insecure, "insecure", false, "do not check the server's certificate; for experiments: anybody may be at the other end")
 	fs.StringVar(&f.subprotocol, "subprotocol", "", "subprotocols to offer, the preferred first: `a,b`")
 	fs.DurationVar(&f.timeout, "timeout", 30*time.Second, "the most `time` that connecting may take, TLS and the opening handshake included")
-	fs.DurationVar(&f.keepAlive, "keepalive", 30*time.Second, "the `time` a connection is idle before a Ping; 0: no Pings")
+	fs.DurationVar(&f.keepAlive, "keepalive", 30*time.Second, "the `time` a connection is idle before a Ping, half of what proxies allow at most;\n0: no Pings")
 }
 
 // A client connects to a URL.

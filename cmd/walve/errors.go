@@ -195,7 +195,7 @@ func hintEnd(err error) string {
 			return "a look at the log of what the server forwards to: that ended the connection with an error"
 		}
 	case errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, new(*connectError)):
-		return "-keepalive with less than the idle timeout of the proxies on the way, and a look at the server's log: the connection was cut"
+		return "-keepalive with half the idle timeout of the proxies on the way, and a look at the server's log: the connection was cut"
 	case errors.As(err, &ne) && ne.Timeout() && !errors.Is(err, os.ErrDeadlineExceeded):
 		return "a look at the network: the peer no longer answers Pings"
 	}

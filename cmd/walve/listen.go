@@ -77,7 +77,7 @@ func (f *listenFlags) register(fs *flag.FlagSet) {
 		return nil
 	})
 	fs.DurationVar(&f.connectTimeout, "connect-timeout", 10*time.Second, "the most `time` that connecting to a target may take")
-	fs.DurationVar(&f.keepAlive, "keepalive", 30*time.Second, "the `time` a connection is idle before a Ping; 0: no Pings")
+	fs.DurationVar(&f.keepAlive, "keepalive", 30*time.Second, "the `time` a connection is idle before a Ping, half of what proxies allow at most;\n0: no Pings")
 	fs.DurationVar(&f.drain, "drain", 10*time.Second, "the `time` that connections have to end after SIGTERM")
 	fs.IntVar(&f.max, "max", 0, "the `number` of connections that there may be at a time; others get 503 (default: any)")
 	f.log.register(fs)
