@@ -149,22 +149,27 @@ func (s *Stream) grantLocked(n int64) {
 	s.c.control(func(fr *http2.Framer) { fr.WriteWindowUpdate(s.id, uint32(n)) })
 }
 
-// lendStep is what net/http's server has in its queue for a stream at a time.
-const lendStep = 16 << 10
+const (
+	// lendStep is what net/http's server has in its queue for a stream at a time.
+	lendStep = 16 << 10
+	// minLent bounds what is lent if the window is smaller. A step is for half
+	// the server's window: it is enough to write 128 MiB to one of 1 MiB.
+	minLent = 4 << 20
+)
 
 // lendLocked keeps a Write that has no window from waiting for a Read: the
 // server of net/http queues the WINDOW_UPDATE of a stream behind the DATA of
 // that stream, so that, when the client has not read all that its own window
 // allows, what the server reads is never told. A little more window lets the
-// DATA, and with it the WINDOW_UPDATE, pass. At most a second window is lent,
-// and taken back as the client reads.
+// DATA, and with it the WINDOW_UPDATE, pass. At most a second window is lent, or
+// minLent, and taken back as the client reads.
 func (s *Stream) lendLocked() {
 	switch {
 	case s.inWindow > 0:
 	case s.unacked > 0:
 		s.grantLocked(s.unacked)
 		s.unacked = 0
-	case s.lent < int64(s.c.cfg.Window):
+	case s.lent < max(int64(s.c.cfg.Window), minLent):
 		s.lent += lendStep
 		s.grantLocked(lendStep)
 	}
