@@ -35,7 +35,8 @@ type Upgrader struct {
 	MaxMessageSize int64
 
 	// KeepAlive is how long a connection is idle before a Ping asks whether
-	// the peer is still there. 0 means 30 s, less than 0 never.
+	// the peer is still there, which may come half of that time later. 0 means
+	// 30 s, less than 0 never.
 	KeepAlive time.Duration
 
 	// Compression is how messages are compressed if the peer agrees to it.
