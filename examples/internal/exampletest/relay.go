@@ -2,6 +2,7 @@ package exampletest
 
 import (
 	"io"
+	"math"
 	"net"
 	"net/url"
 	"sync"
@@ -15,6 +16,8 @@ type Relay struct {
 
 	mu     sync.Mutex
 	target string // host and port; empty: refuse
+	hold   int64
+	let    chan struct{} // closed by Release
 }
 
 // NewRelay listens until the test ends.
@@ -24,7 +27,7 @@ func NewRelay(t testing.TB) *Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Relay{URL: "http://" + ln.Addr().String() + "/"}
+	r := &Relay{URL: "http://" + ln.Addr().String() + "/", hold: math.MaxInt64, let: make(chan struct{})}
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -35,8 +38,28 @@ func NewRelay(t testing.TB) *Relay {
 			conns.Go(func() { r.pass(c) })
 		}
 	})
-	t.Cleanup(func() { ln.Close() })
+	t.Cleanup(func() { ln.Close(); r.Release() })
 	return r
+}
+
+// Hold has connections from now on stop after n bytes for the client, until
+// Release: what is sent by then is sent, however fast.
+func (r *Relay) Hold(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hold = n
+}
+
+// Release ends Hold, for good.
+func (r *Relay) Release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hold = math.MaxInt64
+	select {
+	case <-r.let:
+	default:
+		close(r.let)
+	}
 }
 
 // To sends connections from now on to the address of a URL, or refuses them
@@ -55,7 +78,7 @@ func (r *Relay) To(t testing.TB, target string) {
 func (r *Relay) pass(c net.Conn) {
 	defer c.Close()
 	r.mu.Lock()
-	target := r.target
+	target, hold := r.target, r.hold
 	r.mu.Unlock()
 	d, err := net.Dial("tcp", target)
 	if err != nil {
@@ -63,11 +86,16 @@ func (r *Relay) pass(c net.Conn) {
 	}
 	defer d.Close()
 	var ways sync.WaitGroup
-	for _, way := range [][2]net.Conn{{c, d}, {d, c}} {
-		ways.Go(func() {
-			io.Copy(way[0], way[1])
-			way[0].(*net.TCPConn).CloseWrite()
-		})
-	}
+	ways.Go(func() {
+		io.Copy(d, c)
+		d.(*net.TCPConn).CloseWrite()
+	})
+	ways.Go(func() {
+		if _, err := io.CopyN(c, d, hold); err == nil {
+			<-r.let
+		}
+		io.Copy(c, d)
+		c.(*net.TCPConn).CloseWrite()
+	})
 	ways.Wait()
 }

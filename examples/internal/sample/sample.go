@@ -39,7 +39,7 @@ func (w *waves) Opaque() bool            { return true } // so that no alpha is 
 func (w *waves) At(x, y int) color.Color { return w.rgba(x, y) }
 
 func (w *waves) rgba(x, y int) color.RGBA {
-	v := (w.row[y] + w.column[x] + 4) / 8 // 0 to 1
+	v := math.Floor((w.row[y]+w.column[x]+4)*4) / 32 // 0 to 1, in bands
 	return color.RGBA{uint8(40 + 120*v*v), uint8(60 + 150*v), uint8(120 + 130*math.Sqrt(v)), 255}
 }
 
