@@ -18,7 +18,7 @@ import (
 )
 
 // limit bounds what would otherwise hang; no test waits for it.
-const limit = 30 * time.Second
+const limit = 3 * time.Minute
 
 // peerURL is what is dialled over a connection that is there already.
 const peerURL = "ws://peer.test/"

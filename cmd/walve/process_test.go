@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds everything that a test waits for.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // walveCommand returns walve with args; the test's end kills it.
 func walveCommand(t *testing.T, args ...string) *exec.Cmd {

@@ -109,7 +109,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-timeout", "0s"}, "positive"},
 		{[]string{"ws://localhost"}, "unexpected argument"},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		err := run(ctx, tt.args, io.Discard)
 		if ctx.Err() != nil {
 			t.Errorf("%q: ended only with its context", tt.args)

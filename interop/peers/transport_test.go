@@ -19,7 +19,7 @@ import (
 )
 
 // timeout is when a test that hangs is given up; nothing is measured by it.
-const timeout = time.Minute
+const timeout = 3 * time.Minute
 
 // A transport is a way from a Dialer to a Listener.
 type transport struct {

@@ -18,7 +18,7 @@ import (
 )
 
 // Timeout is when what hangs is given up; nothing is measured by it.
-const Timeout = time.Minute
+const Timeout = 3 * time.Minute
 
 // runMain in the environment has a test binary be the example itself.
 const runMain = "WALVE_EXAMPLE_RUN_MAIN"
