@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/examples/internal/page"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -93,7 +94,7 @@ func exchange(ctx context.Context, c *walve.Conn, js jetstream.JetStream) {
 		if _, err := js.Publish(ctx, subject, text, jetstream.WithMsgID(m.ID)); err != nil {
 			return // without Ack the page sends it again, elsewhere
 		}
-		if writeJSON(c, toPage{Ack: m.ID}) != nil {
+		if page.WriteJSON(c, toPage{Ack: m.ID}) != nil {
 			return
 		}
 	}
@@ -111,7 +112,7 @@ func send(ctx context.Context, c *walve.Conn, js jetstream.JetStream, last uint6
 	if c.Request().FormValue("stream") != first.Stream {
 		last = 0 // the numbers are those of another one
 	}
-	if err := writeJSON(c, first); err != nil {
+	if err := page.WriteJSON(c, first); err != nil {
 		return err
 	}
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
@@ -140,16 +141,8 @@ func send(ctx context.Context, c *walve.Conn, js jetstream.JetStream, last uint6
 		if err := json.Unmarshal(msg.Data(), &m.Text); err != nil {
 			return err
 		}
-		if err := writeJSON(c, m); err != nil {
+		if err := page.WriteJSON(c, m); err != nil {
 			return err
 		}
 	}
-}
-
-func writeJSON(c *walve.Conn, v any) error {
-	msg, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return c.WriteMessage(walve.OpText, msg)
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"time"
 
@@ -47,22 +47,14 @@ func work(ctx context.Context, out io.Writer, addr, natsURL, file string) error 
 		return err
 	}
 	fmt.Fprintf(out, "listening on http://%s/\n", socket.Addr())
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(socket) }()
-	select {
-	case err := <-failed:
+	if err := page.ServeOn(ctx, socket, mux); err != nil {
 		return err
-	case <-ctx.Done():
 	}
 	// Other workers get new connections now. Those that are here have been
 	// asked by accept to go there; Shutdown waits for their closing.
 	limit, cancel := context.WithTimeout(context.Background(), shutdownLimit)
 	defer cancel()
-	server.Shutdown(limit)
-	files.Shutdown(limit)
-	messages.Shutdown(limit)
-	return nil
+	return errors.Join(files.Shutdown(limit), messages.Shutdown(limit))
 }
 
 // accept serves the connections of ln. When ctx ends they are told that the
@@ -93,7 +85,7 @@ func sendFile(c *walve.Conn, file string) {
 		c.CloseWithStatus(walve.StatusPolicyViolation, "from: not an offset")
 		return
 	}
-	if writeJSON(c, hello()) == nil {
+	if page.WriteJSON(c, hello()) == nil {
 		filestream.Send(c, file, from)
 	}
 }

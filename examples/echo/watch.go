@@ -2,12 +2,12 @@ package main
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/examples/internal/page"
 )
 
 // watchers are connections of pages that watch the frames of another
@@ -27,8 +27,7 @@ func (ws *watchers) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer ws.m.Delete(id)
-	ready, _ := json.Marshal("ready")
-	if err := c.WriteMessage(walve.OpText, ready); err != nil {
+	if err := page.WriteJSON(c, "ready"); err != nil {
 		return
 	}
 	end := make(chan struct{})
@@ -55,13 +54,12 @@ func (ws *watchers) of(id string) func(direction string, h walve.Header) {
 		if h.Masked {
 			key = hex.EncodeToString(h.MaskKey[:])
 		}
-		msg, _ := json.Marshal(map[string]any{
-			"direction": direction, "opcode": h.Opcode.String(), "fin": h.Fin, "key": key, "length": h.Length,
-		})
 		// One that does not read is left alone, not waited for.
 		watcher := c.(*walve.Conn)
 		watcher.SetWriteDeadline(time.Now().Add(time.Second))
-		if watcher.WriteMessage(walve.OpText, msg) != nil {
+		if page.WriteJSON(watcher, map[string]any{
+			"direction": direction, "opcode": h.Opcode.String(), "fin": h.Fin, "key": key, "length": h.Length,
+		}) != nil {
 			watcher.Close()
 		}
 	}

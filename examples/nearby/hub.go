@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/examples/internal/page"
 )
 
 // writeTimeout is when a page that takes nothing is given up.
@@ -91,12 +92,8 @@ func (v *viewer) write(h *hub, c *walve.Conn, done <-chan struct{}) error {
 			return nil
 		case <-v.nudge:
 		}
-		msg, err := json.Marshal(h.take(v))
-		if err != nil {
-			return err
-		}
 		c.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if err := c.WriteMessage(walve.OpText, msg); err != nil {
+		if err := page.WriteJSON(c, h.take(v)); err != nil {
 			return err
 		}
 	}

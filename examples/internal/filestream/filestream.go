@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/examples/internal/page"
 )
 
 // What goes over the connection as text is JSON.
@@ -46,7 +47,7 @@ func Send(c *walve.Conn, path string, from int64) error {
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(c, about{filepath.Base(path), info.Size()}); err != nil {
+	if err := page.WriteJSON(c, about{filepath.Base(path), info.Size()}); err != nil {
 		return err
 	}
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
@@ -65,18 +66,10 @@ func Send(c *walve.Conn, path string, from int64) error {
 		if _, err := io.Copy(c, io.LimitReader(f, m.Bytes)); err != nil {
 			return err
 		}
-		if err := writeJSON(c, memory{memoryInUse()}); err != nil {
+		if err := page.WriteJSON(c, memory{memoryInUse()}); err != nil {
 			return err
 		}
 	}
-}
-
-func writeJSON(c *walve.Conn, v any) error {
-	msg, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return c.WriteMessage(walve.OpText, msg)
 }
 
 // memoryInUse is what the process has from the system.

@@ -5,6 +5,7 @@ package page
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/bodokaiser/walve"
 )
 
 //go:embed shared
@@ -91,4 +94,13 @@ func ServeOn(ctx context.Context, socket net.Listener, h http.Handler) error {
 		err = errors.Join(err, errors.New("handlers did not end in time"))
 	}
 	return err
+}
+
+// WriteJSON sends v to a page, as a text message.
+func WriteJSON(c *walve.Conn, v any) error {
+	msg, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.WriteMessage(walve.OpText, msg)
 }
