@@ -98,7 +98,7 @@ type Dialer struct {
 	// before they are read, which is also what an unread Conn may hold: to use
 	// a link, its bandwidth times its round trip time. 0 or less means 4 MiB.
 	// While a Write waits for a server that sends all the time, and nobody
-	// reads, it may be as much again, or 4 MiB: net/http's server would not go
+	// reads, it may be as much again, or 16 MiB: net/http's server would not go
 	// on.
 	HTTP2Window int
 

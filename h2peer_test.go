@@ -167,7 +167,8 @@ func (far *h2Far) Close() error {
 	return nil
 }
 
-// pumpRoom is what a stream of net/http's server takes without a window.
+// pumpRoom is what a stream of net/http's server takes without a window, when
+// as much is on its way already.
 const pumpRoom = 4 * (16<<10 - 24)
 
 // maxLimit bounds the argument of SetWriteLimit on a server: see there.
@@ -180,10 +181,13 @@ func (far *h2Far) SetWriteLimit(n int64) {
 	case n < 0:
 		n = 1 << 30
 	case far.conn.Response() == nil:
-		// A server's stream takes more than the window, so that one frame fills
+		// A server's stream takes more than the window, so that two frames fill
 		// what is too much.
-		far.skip = int(pumpRoom - n)
-		far.conn.Write(make([]byte, far.skip-4))
+		for _, size := range []int64{pumpRoom, pumpRoom - n} {
+			far.skip += int(size)
+			far.conn.Write(make([]byte, size-4))
+			synctest.Wait()
+		}
 		n = 0
 	}
 	if n > 0 {

@@ -52,7 +52,9 @@ func (u *Upgrader) answerConnect(w http.ResponseWriter, r *http.Request, hs *han
 	}
 	hs.limits(u.MaxMessageSize, u.KeepAlive)
 	b := &bodies{w: w, rc: rc, body: r.Body, ctx: r.Context(), local: local, remote: remote}
-	return newConn(stream.NewPump(b), hs, nil), nil
+	p := stream.NewPump(b)
+	context.AfterFunc(b.ctx, p.Lose)
+	return newConn(p, hs, nil), nil
 }
 
 // unknownAddr is the address of a peer that has none, as on a unix socket.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,6 +235,35 @@ func TestHTTP2BodyFails(t *testing.T) {
 		}
 		c.Close()
 		s.handlerReturns()
+		peer.Close()
+	})
+}
+
+// TestHTTP2StreamReset: a stream that the client has ended and then reset frees
+// its handler, whatever the user of the Conn does, who still gets what has come.
+func TestHTTP2StreamReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r, peer := extendedConnect(t)
+		ln := &walve.Listener{Upgrader: walve.Upgrader{KeepAlive: -1}}
+		served := background(func() error { ln.ServeHTTP(s, r); return nil })
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.Write(newScript(true, scriptFrame{bin, true, "x"}).wire)
+		peer.CloseWrite()
+		synctest.Wait()
+		s.cancel()
+		served()
+		s.handlerReturns()
+		if _, err := c.Write([]byte("y")); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Write: %v", err)
+		}
+		b, err := io.ReadAll(c)
+		if string(b) != "x" || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%q, %v", b, err)
+		}
+		c.Close()
 		peer.Close()
 	})
 }

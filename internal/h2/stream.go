@@ -35,6 +35,7 @@ type Stream struct {
 	lent     int64  // part of inWindow that is more than the window: see lendLocked
 	window   int64  // what may be sent
 	starved  bool   // a Write waits for it
+	lending  bool   // lend is about to be called
 
 	queued, granted bool // see waiters
 	next            *Stream
@@ -150,11 +151,15 @@ func (s *Stream) grantLocked(n int64) {
 }
 
 const (
-	// lendStep is what net/http's server has in its queue for a stream at a time.
-	lendStep = 16 << 10
-	// minLent bounds what is lent if the window is smaller. A step is for half
-	// the server's window: it is enough to write 128 MiB to one of 1 MiB.
-	minLent = 4 << 20
+	// lendStep is what net/http's server has in its queue for a stream at a
+	// time, with walve: one Write of its handler.
+	lendStep = 64 << 10
+	// lendDelay is the time for the server to read what it has allowed: the
+	// WINDOW_UPDATEs for all of that then pass at once, for one step.
+	lendDelay = 10 * time.Millisecond
+	// minLent bounds what is lent if the window is smaller. It is enough to
+	// write 256 MiB to a server whose window is 1 MiB.
+	minLent = 16 << 20
 )
 
 // lendLocked keeps a Write that has no window from waiting for a Read: the
@@ -169,7 +174,19 @@ func (s *Stream) lendLocked() {
 	case s.unacked > 0:
 		s.grantLocked(s.unacked)
 		s.unacked = 0
-	case s.lent < max(int64(s.c.cfg.Window), minLent):
+	case s.lending || s.lent >= max(int64(s.c.cfg.Window), minLent):
+	default:
+		s.lending = true
+		time.AfterFunc(lendDelay, s.lend)
+	}
+}
+
+// lend is lendLocked, later, unless something has come in between.
+func (s *Stream) lend() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.lending = false
+	if s.window <= 0 && s.inWindow <= 0 && !s.gone {
 		s.lent += lendStep
 		s.grantLocked(lendStep)
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type Pump struct {
 	sending  bool // the goroutine that writes is there
 	ending   bool // CloseWrite was called: no more Writes
 	closed   bool // Close or Abort was called
+	lost     bool // Lose was called
 	left     bool // Run has returned: d is not touched any more
 	readBy   time.Time
 	writeBy  time.Time
@@ -62,8 +64,8 @@ var (
 )
 
 // Run reads, and returns when the Stream has ended: after Close, CloseWrite or
-// Abort, when what was written before is with d or cannot be, and when d's Read
-// fails. From then on d is not used.
+// Abort, when what was written before is with d or cannot be, when d's Read fails
+// and after Lose. From then on d is not used.
 func (s *Pump) Run() {
 	s.read()
 	s.mu.Lock()
@@ -71,10 +73,14 @@ func (s *Pump) Run() {
 		s.waitLocked(s.pwake)
 	}
 	s.left = true
-	if s.deadLocked() {
+	switch {
+	case s.overLocked():
+		s.failWriteLocked(net.ErrClosed)
+	case s.readErr != io.EOF:
 		s.failWriteLocked(s.readErr)
+	default: // the end came first
+		s.failWriteLocked(syscall.ECONNRESET)
 	}
-	s.failWriteLocked(net.ErrClosed)
 	close(s.done)
 	s.mu.Unlock()
 }
@@ -85,16 +91,24 @@ func (s *Pump) Done() <-chan struct{} { return s.done }
 // overLocked reports whether nothing is left for Run to do.
 func (s *Pump) overLocked() bool { return (s.closed || s.ending) && !s.sending }
 
-// deadLocked reports whether d has failed, so that Run need not wait for Close,
-// which may never come.
+// Lose tells that d has failed, with or without a Read or Write that shows it:
+// Run need not wait for Close, which may never come.
+func (s *Pump) Lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = true
+	Signal(s.pwake)
+}
+
+// deadLocked reports whether d has failed in both directions.
 func (s *Pump) deadLocked() bool {
-	return s.readErr != nil && s.readErr != io.EOF && !s.sending
+	return (s.lost || s.readErr != nil && s.readErr != io.EOF) && !s.sending
 }
 
 // read is the loop of Run. It holds a small buffer while nothing comes.
 func (s *Pump) read() {
 	p := s.small[:]
-	var large *block
+	var large *Large
 	for {
 		n, err := s.d.Read(p)
 		s.mu.Lock()
@@ -112,15 +126,15 @@ func (s *Pump) read() {
 		}
 		switch {
 		case n < len(p) && large != nil: // there is no more now
-			blocks.Put(large)
+			PutLarge(large)
 			large, p = nil, s.small[:]
 		case n == len(p) && large == nil:
-			large = blocks.Get().(*block)
-			p = large.data[:]
+			large = GetLarge()
+			p = large[:]
 		}
 	}
 	if large != nil {
-		blocks.Put(large)
+		PutLarge(large)
 	}
 }
 
@@ -200,11 +214,7 @@ func (s *Pump) readBuffer() (*Buffer, int, error) {
 }
 
 func (s *Pump) fromQueueLocked(p []byte) (n int) {
-	for n < len(p) && !s.in.empty() {
-		k := copy(p[n:], s.in.next())
-		s.in.drop(k)
-		n += k
-	}
+	n = s.in.take(p)
 	Signal(s.pwake)
 	return n
 }
@@ -257,8 +267,17 @@ func (s *Pump) Flush() error {
 func (s *Pump) send() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var large *Large
 	for !s.out.empty() && s.writeErr == nil {
-		p := s.out.next()
+		p, copied := s.out.next(), s.out.n > 1
+		if copied {
+			// What d does for each Write costs more than a copy.
+			if large == nil {
+				large = GetLarge()
+			}
+			p = large[:s.out.take(large[:])]
+			Signal(s.wwake)
+		}
 		s.mu.Unlock()
 		n, err := s.d.Write(p)
 		s.mu.Lock()
@@ -269,8 +288,13 @@ func (s *Pump) send() {
 			s.failWriteLocked(err)
 			break
 		}
-		s.out.drop(n)
-		Signal(s.wwake)
+		if !copied {
+			s.out.drop(n)
+			Signal(s.wwake)
+		}
+	}
+	if large != nil {
+		PutLarge(large)
 	}
 	s.out.reset()
 	s.sending = false

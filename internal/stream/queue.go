@@ -76,3 +76,13 @@ func (q *queue) reset() {
 		q.drop(len(q.next()))
 	}
 }
+
+// take moves the oldest bytes into p, as many as there are and p takes.
+func (q *queue) take(p []byte) (n int) {
+	for n < len(p) && !q.empty() {
+		k := copy(p[n:], q.next())
+		q.drop(k)
+		n += k
+	}
+	return n
+}
