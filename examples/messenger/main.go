@@ -13,6 +13,7 @@ import (
 	"context"
 	"embed"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -33,20 +34,30 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("messenger", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "serve the page at this `address`")
 	natsURL := flags.String("nats", "", "`URL` of the NATS servers to share rooms over (default: one of its own)")
-	path := flags.String("store", filepath.Join(os.TempDir(), "walve-messenger.db"), "`file` for the history")
+	path := flags.String("store", "", "`file` for the history (default: walve-messenger.db among the user's caches)")
 	if err := program.Parse(flags, args); err != nil {
 		return err
 	}
-	nc, stop, err := bus.Connect(*natsURL)
-	if err != nil {
-		return err
+	if *path == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("%w; see -store", err)
+		}
+		*path = filepath.Join(dir, "walve-messenger.db")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
-	defer stop()
 	st, err := openStore(*path)
 	if err != nil {
 		return err
 	}
 	defer st.close()
+	nc, stop, err := bus.Connect(*natsURL)
+	if err != nil {
+		return err
+	}
+	defer stop() // before the store is closed: it gets all that was said
 	if err := st.record(nc); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -20,10 +21,7 @@ const maxHistory = 100
 //
 //	rooms/ROOM/NUMBER     an event
 //	images/ID/NUMBER      a part of an image
-type store struct {
-	db  *bbolt.DB
-	sub *nats.Subscription
-}
+type store struct{ db *bbolt.DB }
 
 var roomsBucket, imagesBucket = []byte("rooms"), []byte("images")
 
@@ -47,20 +45,16 @@ func openStore(path string) (*store, error) {
 		db.Close()
 		return nil, err
 	}
-	return &store{db: db}, nil
+	return &store{db}, nil
 }
 
 func (s *store) close() error {
-	if s.sub != nil {
-		s.sub.Unsubscribe()
-	}
-	s.db.Sync()
-	return s.db.Close()
+	return errors.Join(s.db.Sync(), s.db.Close())
 }
 
 // record stores what happens in all rooms, also in those without a member here.
-func (s *store) record(nc *nats.Conn) (err error) {
-	s.sub, err = nc.Subscribe(subjects+"*", func(msg *nats.Msg) {
+func (s *store) record(nc *nats.Conn) error {
+	_, err := nc.Subscribe(subjects+"*", func(msg *nats.Msg) {
 		if err := s.add(roomOf(msg.Subject), msg.Data); err != nil {
 			log.Print("messenger: history: ", err)
 		}

@@ -34,9 +34,9 @@ func half(t *testing.T) (*exampletest.Process, *exampletest.Relay) {
 	return server, relay
 }
 
-const size = 16 << 20
+const size = 8 << 20
 
-var picture = []string{"-addr", "127.0.0.1:0", "-size", "16"}
+var picture = []string{"-addr", "127.0.0.1:0", "-size", "8"}
 
 // wantPainted waits until about half of the picture is painted, or all of it.
 func wantPainted(tab *exampletest.Tab, all bool) {
@@ -68,7 +68,7 @@ func TestPicture(t *testing.T) {
 }
 
 func TestConstantMemory(t *testing.T) {
-	server := exampletest.Start(t, "-addr", "127.0.0.1:0", "-size", "32")
+	server := exampletest.Start(t, "-addr", "127.0.0.1:0", "-size", "16")
 	low, high := streamed(t, server.URL, 1<<20)
 	if high-low > 8<<20 {
 		t.Errorf("the server's memory was from %d to %d bytes", low, high)

@@ -11,23 +11,37 @@ import (
 )
 
 // Connect connects to the servers at url. Without a url it starts one in this
-// process, which nobody else can reach. stop ends what was started.
+// process, which nobody else can reach. stop waits until subscribers have had
+// what there was for them, and ends what was started.
 func Connect(url string) (nc *nats.Conn, stop func(), err error) {
-	if url != "" {
-		if nc, err = nats.Connect(url, nats.MaxReconnects(-1)); err != nil {
+	var own *server.Server
+	closed := make(chan struct{})
+	options := []nats.Option{
+		nats.MaxReconnects(-1), nats.DrainTimeout(5 * time.Second), nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+	}
+	if url == "" {
+		if own, err = Start(&server.Options{DontListen: true}); err != nil {
 			return nil, nil, err
 		}
-		return nc, nc.Close, nil
+		options = append(options, nats.InProcessServer(own))
 	}
-	s, err := Start(&server.Options{DontListen: true})
-	if err != nil {
+	stopServer := func() {
+		if own != nil {
+			own.Shutdown()
+			own.WaitForShutdown()
+		}
+	}
+	if nc, err = nats.Connect(url, options...); err != nil {
+		stopServer()
 		return nil, nil, err
 	}
-	if nc, err = nats.Connect("", nats.InProcessServer(s)); err != nil {
-		s.Shutdown()
-		return nil, nil, err
-	}
-	return nc, func() { nc.Close(); s.Shutdown(); s.WaitForShutdown() }, nil
+	return nc, func() {
+		if nc.Drain() != nil {
+			nc.Close()
+		}
+		<-closed
+		stopServer()
+	}, nil
 }
 
 // Start starts a server in this process.

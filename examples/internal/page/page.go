@@ -21,8 +21,9 @@ import (
 //go:embed shared
 var shared embed.FS
 
-// stopTimeout is how long the handlers have to end when the program stops.
-const stopTimeout = 5 * time.Second
+// stopTimeout is how long requests have to end when the program stops, and then
+// the handlers of WebSockets.
+const stopTimeout = 3 * time.Second
 
 // Mux serves the folder static of an example's files at /, and what all pages
 // share at /shared/.
@@ -82,7 +83,9 @@ func ServeOn(ctx context.Context, socket net.Listener, h http.Handler) error {
 	}
 	limit, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	err := server.Shutdown(limit)
+	if server.Shutdown(limit) != nil {
+		server.Close() // browsers open connections in advance, which say nothing
+	}
 	ended := make(chan struct{})
 	go func() {
 		handlers.Wait()
@@ -90,10 +93,10 @@ func ServeOn(ctx context.Context, socket net.Listener, h http.Handler) error {
 	}()
 	select {
 	case <-ended:
-	case <-limit.Done():
-		err = errors.Join(err, errors.New("handlers did not end in time"))
+		return nil
+	case <-time.After(stopTimeout):
+		return errors.New("handlers did not end in time")
 	}
-	return err
 }
 
 // WriteJSON sends v to a page, as a text message.
