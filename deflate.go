@@ -46,7 +46,9 @@ func (c *Conn) inflate(dst, src []byte) (n, used int) {
 	}
 	n, k, done, err := z.inflater.Inflate(dst, src[used:], in.fin && int64(len(src)) == in.left)
 	used += k
-	in.fresh = false
+	if n > 0 {
+		in.fresh, in.untouched = false, false
+	}
 	if in.msg == OpText {
 		before := in.text
 		if !in.text.valid(dst[:n]) {
@@ -65,6 +67,7 @@ func (c *Conn) inflate(dst, src []byte) (n, used int) {
 	}
 	z.unmasked -= used
 	if in.left -= int64(used); in.left == 0 {
+		in.fresh = false
 		c.endFrame()
 	}
 	return n, used

@@ -17,14 +17,26 @@ func (c *Conn) NextMessage() (Opcode, io.Reader, error) {
 	defer c.endRead()
 	c.in.gen++
 	c.in.whole = nil
-	if err := c.skipMessage(); err != nil {
-		return 0, nil, err
-	}
-	h, err := c.nextFrame()
+	h, err := c.nextMessage()
 	if err != nil {
 		return 0, nil, err
 	}
 	return h.Opcode, &payloadReader{c: c, gen: c.in.gen, message: true}, nil
+}
+
+// nextMessage reads up to the payload of the next message, past the rest of the
+// current one. A message of which Read has given nothing, though it may have
+// come to a later frame of it, is the next one.
+func (c *Conn) nextMessage() (Header, error) {
+	if err := c.skipMessage(); err != nil {
+		return Header{}, err
+	}
+	op := c.in.msg
+	h, err := c.nextFrame()
+	if op != 0 {
+		h.Opcode = op
+	}
+	return h, err
 }
 
 // skipMessage reads past the rest of the current message.
@@ -33,7 +45,7 @@ func (c *Conn) skipMessage() error {
 		if err := c.skipFrame(); err != nil {
 			return err
 		}
-		if c.in.msg == 0 || c.in.fresh && c.in.op != OpContinuation {
+		if c.in.msg == 0 || c.in.untouched {
 			return nil
 		}
 		if _, err := c.nextFrame(); err != nil {
@@ -77,10 +89,7 @@ func (c *Conn) ReadMessage() (Opcode, []byte, error) {
 	if in.whole != nil {
 		m, in.whole = *in.whole, nil
 	} else {
-		if err := c.skipMessage(); err != nil {
-			return 0, nil, err
-		}
-		h, err := c.nextFrame()
+		h, err := c.nextMessage()
 		if err != nil {
 			return 0, nil, err
 		}

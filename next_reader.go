@@ -26,14 +26,13 @@ func (c *Conn) NextReader() (Header, io.Reader, error) {
 	defer c.endRead()
 	c.in.gen++
 	c.in.whole = nil
-	skip := c.skipFrame
+	var h Header
+	var err error
 	if c.in.inflating {
-		skip = c.skipMessage
+		h, err = c.nextMessage()
+	} else if err = c.skipFrame(); err == nil {
+		h, err = c.nextFrame()
 	}
-	if err := skip(); err != nil {
-		return Header{}, nil, err
-	}
-	h, err := c.nextFrame()
 	if err != nil {
 		return Header{}, nil, err
 	}
@@ -50,7 +49,7 @@ func (c *Conn) NextReader() (Header, io.Reader, error) {
 func (c *Conn) nextFrame() (Header, error) {
 	in := &c.in
 	if in.fresh {
-		in.fresh = false
+		in.fresh, in.untouched = false, false
 		return Header{Fin: in.fin, Opcode: in.op, Masked: !c.hs.client, MaskKey: in.key, Length: in.left}, nil
 	}
 	for {
@@ -62,7 +61,7 @@ func (c *Conn) nextFrame() (Header, error) {
 			h, used, ok := c.header(in.buf[in.r:in.w])
 			in.discard(used)
 			if ok && in.err == nil {
-				in.fresh = false
+				in.fresh, in.untouched = false, false
 				return h, nil
 			}
 		}

@@ -22,6 +22,7 @@ type inbound struct {
 	op        Opcode  // of the current frame
 	fin       bool    // of the current frame
 	fresh     bool    // Read has come to the current frame and taken nothing of it
+	untouched bool    // Read has come to the current message and given nothing of it
 	msg       Opcode  // of the current message; 0 between messages
 	hn        uint8   // bytes of a header in hdr
 	hdr       [maxHeaderSize]byte
@@ -165,7 +166,7 @@ func (c *Conn) payload(dst, src []byte) (given, used int) {
 	}
 	k := int(min(int64(len(src)), int64(len(dst)), in.left))
 	c.unmask(dst, src[:k])
-	in.fresh = false
+	in.fresh, in.untouched = false, false
 	if in.msg == OpText {
 		before := in.text
 		if !in.text.valid(dst[:k]) {
@@ -226,7 +227,7 @@ func (c *Conn) header(src []byte) (h Header, used int, ok bool) {
 	frames.CountReceived()
 	in.op, in.fin, in.left, in.key = h.Opcode, h.Fin, h.Length, h.MaskKey
 	if h.Opcode == OpText || h.Opcode == OpBinary {
-		in.msg = h.Opcode
+		in.msg, in.untouched = h.Opcode, true
 		in.text = utf8Checker{}
 		in.inflating = h.RSV1
 	}
