@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	run := m.Run
 	if name := os.Getenv(role); name != "" {
 		run = func() int {
-			if err := roles[name](flag.Args()); err != nil {
+			if err := errors.Join(beHost(), roles[name](flag.Args())); err != nil {
 				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 				return 1
 			}

@@ -40,13 +40,22 @@ func selfAs(t testing.TB, name string, args ...string) *exec.Cmd {
 
 func startCommand(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
+	p, err := tryCommand(t, cmd)
+	must(t, err)
+	return p
+}
+
+func tryCommand(t testing.TB, cmd *exec.Cmd) (*process, error) {
+	t.Helper()
 	p := &process{name: strings.Join(cmd.Args[1:], " "), cmd: cmd, lines: make(chan string, 10_000)}
 	cmd.Stderr = &p.stderr
 	stdout, err := cmd.StdoutPipe()
 	must(t, err)
 	p.stdin, err = cmd.StdinPipe()
 	must(t, err)
-	must(t, cmd.Start())
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	go func() {
 		for s := bufio.NewScanner(stdout); s.Scan(); {
 			p.lines <- s.Text()
@@ -62,7 +71,7 @@ func startCommand(t testing.TB, cmd *exec.Cmd) *process {
 			t.Logf("%s: %s", p.name, &p.stderr)
 		}
 	})
-	return p
+	return p, nil
 }
 
 // line waits for the next line that begins with prefix, and returns the rest.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,8 +34,8 @@ func serveRole(args []string) error {
 	return err
 }
 
-// dialRole runs transfers: dial URL KEEPALIVE COUNT SIZE LIMIT. It prints how
-// each has ended.
+// dialRole runs transfers: dial URL KEEPALIVE COUNT SIZE LIMIT. It prints
+// when all are connected and how each has ended.
 func dialRole(args []string) error {
 	keepAlive, err := time.ParseDuration(args[1])
 	if err != nil {
@@ -44,6 +45,12 @@ func dialRole(args []string) error {
 	var x transfer
 	x.size, _ = strconv.ParseInt(args[3], 10, 64)
 	x.limit, _ = time.ParseDuration(args[4])
+	var connected atomic.Int64
+	x.connected = func() {
+		if connected.Add(1) == int64(count) {
+			fmt.Println("connected all")
+		}
+	}
 	outcomes, failed := load(newDialer(keepAlive), args[0], count, count, x)
 	for _, o := range outcomes {
 		printOutcome(o)

@@ -22,6 +22,8 @@ type transfer struct {
 	id    uint64
 	size  int64         // of each direction
 	limit time.Duration // of the whole, by deadline
+
+	connected func() // called when the client is; or nil
 }
 
 func (x transfer) query() string {
@@ -181,6 +183,9 @@ func (x transfer) dial(d *walve.Dialer, at string) (outcome, error) {
 	c, err := d.DialURL(ctx, at+x.query())
 	if err != nil {
 		return outcome{}, err
+	}
+	if x.connected != nil {
+		x.connected()
 	}
 	return x.run(c, clientSide), nil
 }
