@@ -18,7 +18,7 @@ import (
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stdin  io.WriteCloser
 	stderr bytes.Buffer
 	lines  chan string // of its standard output; closed with it
 }

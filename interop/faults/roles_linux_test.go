@@ -1,0 +1,6 @@
+package faults_test
+
+func init() {
+	roles["echo"] = echoRole
+	roles["hold"] = holdRole
+}
