@@ -22,6 +22,7 @@ type client struct {
 	t *testing.T
 }
 
+// join returns a new member of a room, who hears what is said there.
 func join(t *testing.T, site, room, name string) client {
 	t.Helper()
 	// A small buffer, so that it shows soon who does not read.
@@ -38,7 +39,9 @@ func join(t *testing.T, site, room, name string) client {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(exampletest.Timeout))
-	return client{c, t}
+	m := client{c, t}
+	m.wait(named("here", name)) // it hears what is said from now on
+	return m
 }
 
 func (c client) send(e event) {
@@ -88,24 +91,24 @@ func TestSlowReader(t *testing.T) {
 	// More than fits into the sockets and the queue, no faster than Bob reads.
 	ada.send(event{Type: "image", MIME: "image/png", Size: maxImage})
 	dropped := false
-	for range maxImage / partSize {
+	for parts := maxImage / partSize; parts > 0 && !dropped; parts-- {
 		if err := ada.WriteMessage(walve.OpBinary, make([]byte, partSize)); err != nil {
 			t.Fatal(err)
 		}
-		for part := false; !part; {
-			op, msg, err := bob.ReadMessage()
-			if err != nil {
+		for op := walve.OpText; op == walve.OpText && !dropped; {
+			var msg []byte
+			var err error
+			if op, msg, err = bob.ReadMessage(); err != nil {
 				t.Fatal(err)
 			}
 			var e event
-			if part = op == walve.OpBinary; !part && json.Unmarshal(msg, &e) == nil {
-				dropped = dropped || e.Type == "left" && e.From == slowID
-			}
+			dropped = op == walve.OpText && json.Unmarshal(msg, &e) == nil && e.Type == "left" && e.From == slowID
 		}
 	}
 	if !dropped {
 		bob.wait(func(e event) bool { return e.Type == "left" && e.From == slowID })
 	}
+	// The server waits for seconds only before it cuts off what was not read.
 	for {
 		if _, _, err := slow.ReadMessage(); err != nil {
 			var closed *walve.CloseError
@@ -115,6 +118,8 @@ func TestSlowReader(t *testing.T) {
 			break
 		}
 	}
+	ada.send(event{Type: "text", Text: "still here"})
+	bob.wait(text("still here"))
 	ada.Close()
 	<-ended
 }
