@@ -102,7 +102,7 @@ func TestLoad(t *testing.T) {
 		var warm memory
 		began = time.Now()
 		churn := held() / 2
-		for round := range either(4, 24) {
+		for round := range either(4, 16) {
 			_, err := fmt.Fprintln(client.stdin, churn)
 			must(t, err)
 			client.line(t, "replaced")

@@ -3,4 +3,5 @@ package faults_test
 func init() {
 	roles["echo"] = echoRole
 	roles["hold"] = holdRole
+	roles["exhaust"] = exhaustRole
 }
