@@ -12,14 +12,13 @@ import (
 
 // shutting starts transfers through a proxy, and returns once these are under
 // way.
-func shutting(t *testing.T, scheme string, x transfer) (s *site, p *proxy, outcomes chan []outcome) {
+func shutting(t *testing.T, scheme string, f fault, x transfer) (s *site, p *proxy, outcomes chan []outcome) {
 	t.Helper()
 	ln := newListener(scheme, 0)
 	must(t, ln.Listen("tcp", "127.0.0.1:0"))
 	s = new(site)
 	s.serve(ln)
-	slow := fault{split: upTo(20_000), delay: delays(2 * time.Millisecond)}
-	p = newProxy(t, "tcp", ln.Addr().String(), func(int) plan { return plan{slow, slow} })
+	p = newProxy(t, "tcp", ln.Addr().String(), func(int) plan { return plan{f, f} })
 	outcomes = make(chan []outcome, 1)
 	go func() {
 		got, failed := load(newDialer(0), scheme+"://"+p.addr+"/", count, count, x)
@@ -36,7 +35,8 @@ func shutting(t *testing.T, scheme string, x transfer) (s *site, p *proxy, outco
 func TestShutdownWaits(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
-		s, p, outcomes := shutting(t, scheme, transfer{size: either[int64](1<<20, 64<<20), limit: timeout})
+		slow := fault{split: upTo(20_000), delay: delays(2 * time.Millisecond)}
+		s, p, outcomes := shutting(t, scheme, slow, transfer{size: either[int64](1<<20, 64<<20), limit: timeout})
 		var served []outcome
 		done := make(chan error, 1)
 		go func() {
@@ -70,11 +70,11 @@ func TestShutdownWaits(t *testing.T) {
 }
 
 // TestShutdownStragglers: Shutdown ends with its context, and tells those that
-// are left why, with status 1001.
+// are left why, with status 1001: if they read within 5 s what was sent before.
 func TestShutdownStragglers(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
-		s, p, outcomes := shutting(t, scheme, endless)
+		s, p, outcomes := shutting(t, scheme, fault{}, endless)
 		idle, err := newDialer(0).DialURL(bound(t), scheme+"://"+p.addr+"/?limit=1m&size=1000000000000")
 		must(t, err)
 		defer idle.Close()
