@@ -122,10 +122,10 @@ func TestGRPCLossless(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				if err := echoed(ctx, client, either(5, 500)); err != nil {
+				if err := echoed(ctx, client, either(5, 100)); err != nil {
 					t.Error(err)
 				}
-				for id := range uint64(either(5, 500)) {
+				for id := range uint64(either(5, 100)) {
 					if err := call(ctx, client, id); err != nil {
 						t.Error(err)
 					}
