@@ -36,7 +36,7 @@ func TestShutdownWaits(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
 		slow := fault{split: upTo(20_000), delay: delays(2 * time.Millisecond)}
-		s, p, outcomes := shutting(t, scheme, slow, transfer{size: either[int64](1<<20, 64<<20), limit: timeout})
+		s, p, outcomes := shutting(t, scheme, slow, transfer{size: either[int64](1<<20, 8<<20), limit: timeout})
 		var served []outcome
 		done := make(chan error, 1)
 		go func() {
