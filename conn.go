@@ -92,6 +92,8 @@ type rare struct {
 	reason string
 	pings  []*ping
 	lastID uint64
+
+	late []chunk // of ReadFrom, for when NextWriter's message has ended
 }
 
 var noRare = &rare{} // shared until something is to be stored; never written

@@ -227,9 +227,14 @@ func (w *frameWriter) Close() error {
 	}
 	w.closed = true
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.framing = false
-	c.msgTurn.release()
-	c.mu.Unlock()
+	if len(c.late) > 0 && c.out.msg == msgNone {
+		go c.writeLate(nil, c.late...)
+		c.late = nil
+	} else {
+		c.msgTurn.release()
+	}
 	return err
 }
 

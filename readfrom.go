@@ -72,7 +72,7 @@ func (c *Conn) writeChunk(u *unit, n int) error {
 		if !c.msgTurn.take() {
 			w = c.msgTurn.enqueue()
 		}
-		go c.writeLate(w, u, n)
+		go c.writeLate(w, chunk{u, n})
 		return err
 	}
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Conn) writeChunk(u *unit, n int) error {
 	}
 	err = c.takeWireLocked()
 	if isTimeout(err) {
-		go c.writeLate(nil, u, n)
+		go c.writeLate(nil, chunk{u, n})
 		return err
 	}
 	if err == nil {
@@ -93,23 +93,37 @@ func (c *Conn) writeChunk(u *unit, n int) error {
 	return err
 }
 
+// A chunk is n bytes that ReadFrom has gathered in u and counted.
+type chunk struct {
+	u *unit
+	n int
+}
+
 // writeLate waits for its turn, without a deadline, on behalf of a ReadFrom
-// that has returned. Close, if it comes, finds the chunk among what is pending.
-func (c *Conn) writeLate(w *waiter, u *unit, n int) {
+// that has returned, and without w has it. Close, if it comes, finds the chunks
+// among what is pending; a message begun with NextWriter comes to its end first.
+func (c *Conn) writeLate(w *waiter, chunks ...chunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w != nil && c.waitLocked(&c.msgTurn, w, &never, true) != nil {
 		return
 	}
 	defer c.msgTurn.release()
+	if c.out.msg == msgFrames {
+		r := c.rareLocked()
+		r.late = append(r.late, chunks...) // for frameWriter.Close
+		return
+	}
 	c.takeLocked(&c.wireTurn, &never, false)
 	over := c.overLocked() != nil
 	c.liftLocked()
 	c.mu.Unlock()
-	if over {
-		c.appendKept(u, n)
-	} else {
-		c.writeKept(u, n)
+	for _, k := range chunks {
+		if over || c.ready() != nil {
+			c.appendKept(k.u, k.n)
+		} else {
+			c.writeFilled(k.u, k.n, OpBinary, true)
+		}
 	}
 	c.mu.Lock()
 	c.releaseWireLocked()
