@@ -97,7 +97,7 @@ func (c *Conn) peerClosed(payload []byte) {
 	r := c.rareLocked()
 	r.status, r.reason = code, reason
 	if c.in.err == io.EOF && c.hs.halfClose && !c.ended {
-		c.halfClosed = true // and no reply: this side may write on
+		c.halfClosed, c.in.half = true, true // and no reply: this side may write on
 		c.stopTimerLocked()
 		go c.hearControl()
 		return
@@ -273,7 +273,7 @@ func (c *Conn) hearControl() {
 	}
 	c.mu.Unlock()
 	in := &c.in
-	in.err = nil
+	in.err, in.half = nil, false
 	for in.err == nil {
 		n, err := c.skim(c.consume)
 		if err != nil {

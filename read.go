@@ -30,6 +30,7 @@ type inbound struct {
 	inflating bool           // the current message is compressed
 	buf       *stream.Buffer // bytes read and not yet looked at: buf[r:w]; nil when there are none
 	r, w      uint16
+	half      bool          // err is the peer's half-close: the rest of buf is for hearControl
 	ctl       *controlFrame // the control frame that is coming in
 	behind    *[]byte       // what came behind the handshake and did not fit into buf
 	whole     *partial      // what ReadMessage has of the message a deadline cut
@@ -123,7 +124,9 @@ func (c *Conn) read(p []byte) (int, error) {
 		m, err := c.s.Read(direct)
 		if m > 0 {
 			c.noteActive()
-			if n, _ := c.consume(p, p[:m]); n > 0 {
+			n, used := c.consume(p, p[:m])
+			in.keepHalf(p[used:m])
+			if n > 0 {
 				return n, nil
 			}
 		}
@@ -312,11 +315,18 @@ func (in *inbound) stash(b []byte) {
 	}
 }
 
+// keepHalf keeps what came behind the peer's half-close.
+func (in *inbound) keepHalf(b []byte) {
+	if in.half {
+		in.stash(b)
+	}
+}
+
 // discard drops the first n bytes of the buffer, and the buffer when it is
 // empty.
 func (in *inbound) discard(n int) {
 	in.r += uint16(n)
-	if in.r == in.w || in.err != nil {
+	if in.r == in.w || in.err != nil && !in.half {
 		stream.PutBuffer(in.buf)
 		in.buf = nil
 	}
@@ -407,7 +417,9 @@ func (c *Conn) readLarge() (b *stream.Large, n int, err error) {
 	b, m, err := stream.ReadLarge(c.s)
 	if m > 0 {
 		c.noteActive()
-		n, _ = c.consume(b[:], b[:m])
+		var used int
+		n, used = c.consume(b[:], b[:m])
+		c.in.keepHalf(b[used:m])
 	}
 	if err != nil {
 		err = c.readError(err)

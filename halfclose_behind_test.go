@@ -1,0 +1,50 @@
+package walve_test
+
+import (
+	"io"
+	"testing"
+
+	"github.com/bodokaiser/walve"
+)
+
+// TestRule6ControlBehindClose: a Ping that comes in together with the peer's
+// Close frame, or partly so, is answered between two walve ends.
+func TestRule6ControlBehindClose(t *testing.T) {
+	ends := map[string]func(c *walve.Conn) error{
+		"Read 1":      func(c *walve.Conn) error { _, err := c.Read(make([]byte, 1)); return err },
+		"Read 64 KiB": func(c *walve.Conn) error { _, err := c.Read(make([]byte, 64<<10)); return err },
+		"NextReader":  func(c *walve.Conn) error { _, _, err := c.NextReader(); return err },
+		"NextMessage": func(c *walve.Conn) error { _, _, err := c.NextMessage(); return err },
+		"ReadMessage": func(c *walve.Conn) error { _, _, err := c.ReadMessage(); return err },
+		"WriteTo": func(c *walve.Conn) error {
+			if _, err := c.WriteTo(io.Discard); err != nil {
+				return err
+			}
+			return io.EOF
+		},
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			bothRoles(t, func(t *testing.T, client bool) {
+				pings := sends(fin|ping, "one", fin|ping, "two")(!client)
+				for k := range len(pings) + 1 {
+					bubble(t, func(t *testing.T) {
+						c, p := newWirePeer(t, walve.TestConfig{Client: client, HalfClose: true})
+						defer p.Close()
+						defer c.Close()
+						p.write(append(sends(fin|walve.OpClose, "\x03\xe8")(!client), pings[:k]...))
+						if err := end(c); err != io.EOF {
+							t.Fatalf("got %v", err)
+						}
+						p.write(pings[k:])
+						p.want(fin|pong, "one")
+						p.want(fin|pong, "two")
+						if _, err := c.Write([]byte("on")); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			})
+		})
+	}
+}
