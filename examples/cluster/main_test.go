@@ -45,6 +45,8 @@ func onWorkers(t *testing.T, site string) (one *client, others []*client) {
 // others, and its pages come back.
 func TestKill(t *testing.T) {
 	site := start(t)
+	exampletest.CheckOrigin(t, site.URL, "messages?last=0")
+	exampletest.CheckOrigin(t, site.URL, "file?from=0")
 	ctx := bound(t)
 	one, others := onWorkers(t, site.URL)
 	must(t, one.publish(ctx, "before"))

@@ -10,6 +10,8 @@ func TestMain(m *testing.M) { exampletest.Main(m, main) }
 
 func TestPage(t *testing.T) {
 	server := exampletest.Start(t, "-addr", "127.0.0.1:0")
+	exampletest.CheckOrigin(t, server.URL, "ws?id=x")
+	exampletest.CheckOrigin(t, server.URL, "watch?id=x")
 	tab := exampletest.Open(t, server.URL)
 	tab.WaitState("connected")
 	tab.Wait(`"watching" in document.body.dataset`)

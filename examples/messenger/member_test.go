@@ -151,6 +151,7 @@ func TestNATS(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	site := start(t).URL
+	exampletest.CheckOrigin(t, site, "ws?room=x&name=y")
 	if _, err := walve.Dial(t.Context(), site+"ws?room=x"); err == nil || !strings.Contains(err.Error(), "400") {
 		t.Errorf("without a name: %v", err)
 	}

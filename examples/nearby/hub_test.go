@@ -72,6 +72,7 @@ func TestSlowReader(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	server := exampletest.Start(t, "-addr", "127.0.0.1:0")
+	exampletest.CheckOrigin(t, server.URL, "ws")
 	for _, p := range []place{{Name: "x", Lat: 91}, {Name: "x", Lon: -181}, {}, {Name: "a name that is much too long"}} {
 		c := dial(t, server.URL)
 		send(t, c, p)

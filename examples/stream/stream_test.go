@@ -64,8 +64,5 @@ func TestRefuses(t *testing.T) {
 	if _, err := walve.Dial(t.Context(), server.URL+"ws?from=x"); err == nil || !strings.Contains(err.Error(), "400") {
 		t.Errorf("an offset that is none: %v", err)
 	}
-	d := walve.Dialer{Header: map[string][]string{"Origin": {"http://example.com"}}}
-	if _, err := d.DialURL(t.Context(), server.URL+"ws?from=0"); err == nil || !strings.Contains(err.Error(), "403") {
-		t.Errorf("a page from elsewhere: %v", err)
-	}
+	exampletest.CheckOrigin(t, server.URL, "ws?from=0")
 }
