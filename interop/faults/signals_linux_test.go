@@ -9,16 +9,6 @@ import (
 	"time"
 )
 
-// keepAlive is long enough for a busy machine not to take its own slowness for a
-// peer that is dead.
-const keepAlive = 3 * time.Second
-
-// count is of the transfers that a process has at a time.
-const count = 4
-
-// endless is a transfer that nothing but a fault or its limit ends.
-var endless = transfer{size: 1 << 40, limit: timeout}
-
 // running starts a server in a process of its own, a proxy in front of it, and a
 // load of endless transfers, and returns once these are under way.
 func running(t *testing.T, scheme string, keepAlive time.Duration, x transfer) (server *process, p *proxy, end func() []outcome) {

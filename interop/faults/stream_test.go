@@ -219,3 +219,13 @@ func load(d *walve.Dialer, at string, count, parallel int, x transfer) (outcomes
 	wg.Wait()
 	return outcomes, failed
 }
+
+// keepAlive is long enough for a busy machine not to take its own slowness for a
+// peer that is dead.
+const keepAlive = 3 * time.Second
+
+// count is of the transfers that a process has at a time.
+const count = 4
+
+// endless is a transfer that nothing but a fault or its limit ends.
+var endless = transfer{size: 1 << 40, limit: timeout}
