@@ -200,7 +200,7 @@ func TestLink(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, scheme string) {
-				x := transfer{size: either[int64](200_000, 10<<20), limit: timeout * 2}
+				x := transfer{size: either[int64](200_000, 2<<20), limit: timeout * 2}
 				n := newNetwork(t, scheme, c, timeout, x)
 				if name == "MTU" {
 					n.client.line(t, "connected")
