@@ -16,7 +16,7 @@ import (
 // connections, says why it accepts no more, and accepts again once it can.
 func TestServerOutOfDescriptors(t *testing.T) {
 	t.Parallel()
-	const limit = 60
+	const limit = 30
 	server, at := startEcho(t, "ws", limit)
 	d := newDialer(0)
 	var conns []*walve.Conn

@@ -75,7 +75,7 @@ func delays(limit time.Duration) func() time.Duration {
 }
 
 // patient is for faults that lose nothing: no limit may end a transfer.
-var patient = transfer{size: 1 << 20, limit: timeout}
+var patient = transfer{size: 500_000, limit: timeout}
 
 // TestLossless: whatever delays and splits a stream loses nothing of it.
 func TestLossless(t *testing.T) {
@@ -90,7 +90,7 @@ func TestLossless(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			overBoth(t, func(t *testing.T, scheme string) {
-				trial{scheme: scheme, count: either(3, 200), transfer: patient, lossless: true,
+				trial{scheme: scheme, count: either(2, 200), transfer: patient, lossless: true,
 					plan: func(int) plan { return plan{f, f} }}.run(t)
 			})
 		})
@@ -103,7 +103,7 @@ func TestSplitEverySize(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
 		x := transfer{size: 2000, limit: timeout}
-		trial{scheme: scheme, count: either(16, 1500), transfer: x, lossless: true, plan: func(i int) plan {
+		trial{scheme: scheme, count: either(10, 1500), transfer: x, lossless: true, plan: func(i int) plan {
 			f := fault{split: func() int { return 1 + i }}
 			return plan{f, f}
 		}}.run(t)
@@ -121,7 +121,7 @@ func TestLoss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			overBoth(t, func(t *testing.T, scheme string) {
-				damage(t, trial{scheme: scheme, count: either(10, 600), transfer: short}, do, short.size+3000)
+				damage(t, trial{scheme: scheme, count: either(6, 600), transfer: short}, do, short.size+3000)
 			})
 		})
 	}
@@ -134,8 +134,8 @@ func TestCutEveryByte(t *testing.T) {
 	for name, do := range map[string]action{"FIN": halfClose, "RST": reset} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			t.Run("ws", func(t *testing.T) { t.Parallel(); everyByte(t, "ws", do, 700, either(5, 1)) })
-			t.Run("wss", func(t *testing.T) { t.Parallel(); everyByte(t, "wss", do, 4000, either(41, 1)) })
+			t.Run("ws", func(t *testing.T) { t.Parallel(); everyByte(t, "ws", do, 700, either(11, 1)) })
+			t.Run("wss", func(t *testing.T) { t.Parallel(); everyByte(t, "wss", do, 4000, either(97, 1)) })
 		})
 	}
 }
@@ -146,10 +146,10 @@ func TestCorruptTLS(t *testing.T) {
 	t.Parallel()
 	t.Run("long streams", func(t *testing.T) {
 		t.Parallel()
-		tr := trial{scheme: "wss", count: either(16, 1000), transfer: short}
+		tr := trial{scheme: "wss", count: either(8, 1000), transfer: short}
 		damage(t, tr, corrupt, short.size)
 	})
-	t.Run("every byte", func(t *testing.T) { t.Parallel(); everyByte(t, "wss", corrupt, 4000, either(41, 1)) })
+	t.Run("every byte", func(t *testing.T) { t.Parallel(); everyByte(t, "wss", corrupt, 4000, either(97, 1)) })
 }
 
 // damage runs a trial whose connections suffer from do once, at random.

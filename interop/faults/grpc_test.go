@@ -43,9 +43,9 @@ func (echoService) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServ
 }
 
 // grpcThrough starts a server, and a client that reaches it through a proxy.
-func grpcThrough(t *testing.T, scheme string, plan func(i int) plan) testgrpc.TestServiceClient {
+func grpcThrough(t *testing.T, scheme string, keepAlive time.Duration, plan func(i int) plan) testgrpc.TestServiceClient {
 	t.Helper()
-	ln := newListener(scheme, time.Second)
+	ln := newListener(scheme, keepAlive)
 	must(t, ln.Listen("tcp", "127.0.0.1:0"))
 	server := grpc.NewServer()
 	testgrpc.RegisterTestServiceServer(server, echoService{})
@@ -57,7 +57,7 @@ func grpcThrough(t *testing.T, scheme string, plan func(i int) plan) testgrpc.Te
 	})
 	t.Cleanup(func() { server.Stop(); served.Wait() })
 	p := newProxy(t, "tcp", ln.Addr().String(), plan)
-	d := newDialer(time.Second)
+	d := newDialer(keepAlive)
 	d.URL = scheme + "://" + p.addr + "/"
 	cc, err := grpc.NewClient("passthrough:///walve",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -116,16 +116,16 @@ func echoed(ctx context.Context, client testgrpc.TestServiceClient, messages int
 func TestGRPCLossless(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
-		f := fault{split: upTo(20000), delay: delays(time.Millisecond)}
-		client := grpcThrough(t, scheme, func(int) plan { return plan{f, f} })
+		f := fault{split: upTo(20_000), delay: delays(time.Millisecond)}
+		client := grpcThrough(t, scheme, timeout, func(int) plan { return plan{f, f} })
 		ctx := bound(t)
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				if err := echoed(ctx, client, either(5, 100)); err != nil {
+				if err := echoed(ctx, client, either(3, 100)); err != nil {
 					t.Error(err)
 				}
-				for id := range uint64(either(5, 100)) {
+				for id := range uint64(either(3, 100)) {
 					if err := call(ctx, client, id); err != nil {
 						t.Error(err)
 					}
@@ -146,7 +146,7 @@ func TestGRPCLoss(t *testing.T) {
 		if scheme == "wss" {
 			ways = append(ways, corrupt)
 		}
-		client := grpcThrough(t, scheme, func(i int) plan {
+		client := grpcThrough(t, scheme, time.Second, func(i int) plan {
 			f := fault{at: 4000 + rand.Int64N(400_000), do: ways[i/2%len(ways)], split: upTo(20000)}
 			if i%2 == 0 {
 				return plan{up: f}
@@ -155,7 +155,7 @@ func TestGRPCLoss(t *testing.T) {
 		})
 		ctx := bound(t)
 		var failed, worked int
-		for id := uint64(0); worked < either(20, 1000) || failed < either(4, 100); id++ {
+		for id := uint64(0); worked < either(10, 1000) || failed < either(2, 100); id++ {
 			err := call(ctx, client, id)
 			switch {
 			case err == nil:

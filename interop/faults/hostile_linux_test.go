@@ -41,12 +41,12 @@ func TestSlowHandshakes(t *testing.T) {
 	overBoth(t, func(t *testing.T, scheme string) {
 		server, at := startEcho(t, scheme, 0)
 		d := newDialer(0)
-		rounds := either(30, 1000)
+		rounds := either(15, 1000)
 		before := latencies(t, d, at, rounds)
 		var ending sync.WaitGroup
 		var slowest atomic.Int64
 		address := strings.Trim(strings.TrimPrefix(at, scheme+":"), "/")
-		for i := range either(200, 4000) {
+		for i := range either(100, 4000) {
 			c, err := net.Dial("tcp", address)
 			must(t, err)
 			ending.Go(func() {
@@ -108,14 +108,13 @@ func trickle(c net.Conn, scheme string, i int) {
 
 // TestNeighbours: a connection that never reads its echo and one whose frames
 // have one byte each, as fast as it can, disturb no other.
-func TestNeighbours(t *testing.T) {
-	t.Parallel()
+func TestNeighbours(t *testing.T) { // not beside others: it takes all processors
 	overBoth(t, func(t *testing.T, scheme string) {
 		server, at := startEcho(t, scheme, 0)
 		d := newDialer(0)
 		honest, err := connect(d, at, timeout)
 		must(t, err)
-		rounds := either(200, 20_000)
+		rounds := either(100, 20_000)
 		alone := exchanges(t, honest, rounds)
 		before := server.memory(t)
 
@@ -173,8 +172,7 @@ func exchanges(t *testing.T, c *walve.Conn, n int) (took []time.Duration) {
 
 // TestPingFlood: Pings whose Pongs nobody reads are all read, in memory that
 // does not grow, and the connection lives.
-func TestPingFlood(t *testing.T) {
-	t.Parallel()
+func TestPingFlood(t *testing.T) { // not beside others: it takes all processors
 	overBoth(t, func(t *testing.T, scheme string) {
 		server, at := startEcho(t, scheme, 0)
 		raw, err := net.Dial("tcp", strings.Trim(strings.TrimPrefix(at, scheme+":"), "/"))
@@ -193,7 +191,7 @@ func TestPingFlood(t *testing.T) {
 			must(t, fw.WriteFrame(h, make([]byte, h.Length)))
 		}
 		// More by far than the system buffers.
-		rounds := either(100, 10_000)
+		rounds := either(60, 10_000)
 		for range rounds {
 			_, err := raw.Write(pings.Bytes())
 			must(t, err)

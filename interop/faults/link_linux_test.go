@@ -199,8 +199,9 @@ func TestLink(t *testing.T) {
 		"MTU":              {delay: 5 * time.Millisecond, rate: 3e5},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			overBoth(t, func(t *testing.T, scheme string) {
-				x := transfer{size: either[int64](200_000, 2<<20), limit: timeout * 2}
+				x := transfer{size: either[int64](100_000, 2<<20), limit: timeout * 2}
 				n := newNetwork(t, scheme, c, timeout, x)
 				if name == "MTU" {
 					n.client.line(t, "connected")

@@ -79,9 +79,9 @@ func replace(d *walve.Dialer, at string, conns []*walve.Conn, first, n int) erro
 func held() int {
 	switch {
 	case !*long:
-		return 400
+		return 300
 	case raceEnabled:
-		return 4000
+		return 3000
 	}
 	return 18_000
 }
@@ -102,7 +102,7 @@ func TestLoad(t *testing.T) {
 		var warm memory
 		began = time.Now()
 		churn := held() / 2
-		for round := range either(4, 16) {
+		for round := range either(3, 16) {
 			_, err := fmt.Fprintln(client.stdin, churn)
 			must(t, err)
 			client.line(t, "replaced")

@@ -30,6 +30,12 @@ type proxy struct {
 // A plan says what happens to a connection, by direction.
 type plan struct{ up, down fault }
 
+// unhurried leaves the machine some time for others.
+func unhurried(int) plan {
+	f := fault{delay: func() time.Duration { return 5 * time.Millisecond }}
+	return plan{f, f}
+}
+
 // A fault is what happens to a direction of a connection. The zero value hands
 // everything on as it comes.
 type fault struct {

@@ -210,7 +210,7 @@ func TestRollingRestart(t *testing.T) {
 		must(t, err)
 		return string(b)
 	}
-	rounds := either(2, 10)
+	rounds := either(1, 10)
 	for range rounds {
 		for i := range servers {
 			before := len(journaled())

@@ -14,7 +14,7 @@ import (
 func running(t *testing.T, scheme string, keepAlive time.Duration, x transfer) (server *process, p *proxy, end func() []outcome) {
 	t.Helper()
 	server = start(t, "serve", scheme, keepAlive.String())
-	p = newProxy(t, "tcp", server.line(t, "listening"), func(int) plan { return plan{} })
+	p = newProxy(t, "tcp", server.line(t, "listening"), unhurried)
 	done := make(chan []outcome, 1)
 	go func() {
 		outcomes, failed := load(newDialer(keepAlive), scheme+"://"+p.addr+"/", count, count, x)
@@ -129,7 +129,7 @@ func TestClientStopped(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
 		server := start(t, "serve", scheme, keepAlive.String())
-		p := newProxy(t, "tcp", server.line(t, "listening"), func(int) plan { return plan{} })
+		p := newProxy(t, "tcp", server.line(t, "listening"), unhurried)
 		client := start(t, "dial", scheme+"://"+p.addr+"/", keepAlive.String(), fmt.Sprint(count), fmt.Sprint(endless.size), endless.limit.String())
 		waitUntil(t, "the load", func() bool { return p.underWay.Load() == 2*count })
 		client.signal(t, syscall.SIGSTOP)
