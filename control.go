@@ -225,6 +225,9 @@ func (c *Conn) Ping(ctx context.Context) error {
 
 // pinglessLocked says why a Pong can no longer come.
 func (c *Conn) pinglessLocked() error {
+	if c.halfClosed && c.ended && !c.broken {
+		return net.ErrClosed // by both ends: nobody answers, and reads return io.EOF
+	}
 	if c.deaf && c.readErr != io.EOF {
 		return c.readErr
 	}

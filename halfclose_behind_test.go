@@ -1,10 +1,14 @@
 package walve_test
 
 import (
+	"context"
 	"io"
+	"net"
 	"testing"
+	"testing/synctest"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/memconn"
 )
 
 // TestRule6ControlBehindClose: a Ping that comes in together with the peer's
@@ -45,6 +49,32 @@ func TestRule6ControlBehindClose(t *testing.T) {
 					})
 				}
 			})
+		})
+	}
+}
+
+// TestRule6PingWhenBothHaveClosed: once both ends have closed their directions
+// and the stream has ended, Ping says net.ErrClosed, as Read says io.EOF.
+func TestRule6PingWhenBothHaveClosed(t *testing.T) {
+	for _, clientFirst := range []bool{true, false} {
+		bubble(t, func(t *testing.T) {
+			first, second := pairOver(t, func(testing.TB) (net.Conn, net.Conn) { return memconn.Pipe() }, true)
+			if !clientFirst {
+				first, second = second, first
+			}
+			defer closePair(t, first, second)
+			for _, end := range [][2]*walve.Conn{{first, second}, {second, first}} {
+				if err := end[0].CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := end[1].Read(make([]byte, 1)); err != io.EOF {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			for _, c := range []*walve.Conn{first, second} {
+				checkOpError(t, "Ping", c.Ping(context.Background()), net.ErrClosed)
+			}
 		})
 	}
 }
