@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -321,6 +322,8 @@ func (s *modelSide) checkErrors() {
 			ok = ok && s.timed
 		case errorIn(err, "before the end of its frame"):
 			ok = ok && s.torn
+		case errors.Is(err, io.ErrUnexpectedEOF) && slices.ContainsFunc(s.readErrs, func(e error) bool { return errors.Is(e, io.ErrUnexpectedEOF) }):
+			// as Read, which checkReads has looked at
 		case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &ce), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 			ok = ok && (s.torn || s.peer.torn || s.peer.closed || s.cutAt >= 0 || s.peer.cutAt >= 0)
 		default:
