@@ -74,7 +74,6 @@ type modelSide struct {
 	torn                           bool // a writer was closed before the end of its frame
 	dead                           bool // an error says that what was taken may not have left
 	readErrs, writeErrs, otherErrs []error
-	ended                          error // of the first reader
 	cutAt                          int64 // by a fault; < 0: nowhere
 	cutBy                          memconn.Cut
 }

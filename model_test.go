@@ -298,6 +298,7 @@ func (q *modelQueue) step(to modelSet, s modelPos, m modelCall) {
 		}
 		if late {
 			q.skipped(to, s, last)
+			to[s] = true // a deadline in the past
 			return
 		}
 		for f := first + 1; f <= last+1; f++ {
@@ -315,6 +316,9 @@ func (q *modelQueue) step(to modelSet, s modelPos, m modelCall) {
 		}
 		if late && !(s.fresh && f == s.f) {
 			q.skipped(to, s, q.last(s.f))
+		}
+		if late {
+			to[s] = true // a deadline in the past
 		}
 		if late && m.method == "ReadMessage" && f < end {
 			to[modelPos{f: f, whole: true, fresh: true}] = true
