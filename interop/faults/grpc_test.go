@@ -155,7 +155,7 @@ func TestGRPCLoss(t *testing.T) {
 		})
 		ctx := bound(t)
 		var failed, worked int
-		for id := uint64(0); worked < either(10, 1000) || failed < either(2, 100); id++ {
+		for id := uint64(0); worked < either(10, 200) || failed < either(2, 20); id++ {
 			err := call(ctx, client, id)
 			switch {
 			case err == nil:
