@@ -103,7 +103,7 @@ func TestSplitEverySize(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, scheme string) {
 		x := transfer{size: 2000, limit: timeout}
-		trial{scheme: scheme, count: either(10, 1500), transfer: x, lossless: true, plan: func(i int) plan {
+		trial{scheme: scheme, count: either(6, 1500), transfer: x, lossless: true, plan: func(i int) plan {
 			f := fault{split: func() int { return 1 + i }}
 			return plan{f, f}
 		}}.run(t)
