@@ -313,12 +313,15 @@ func (m *message) lengths(src []byte) ([]byte, stop) {
 			src = src[1:]
 		}
 		e := m.ownClen[m.hold&(1<<clenBits-1)]
+		bits := uint(e & 15)
+		if bits > m.count || e&isSpecial != 0 && m.count < clenBits {
+			return src, starved // e may be another's, by bits that are not there yet
+		}
 		if e&isSpecial != 0 {
 			return src, corrupt
 		}
 		var repeat, extra int
 		var length uint8
-		bits := uint(e & 15)
 		switch sym := uint8(e >> 16); sym {
 		case 16:
 			if m.i == 0 {
