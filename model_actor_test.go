@@ -287,6 +287,7 @@ func (a *actor) faults(cut bool) {
 		a.mu.Lock()
 		a.cutAt, a.cutBy = max(int64(a.size()), a.nc.Written()), by
 		a.nc.Cut(a.cutAt, by)
+		a.cutAt = max(a.cutAt, a.nc.Written()) // it may have gone on meanwhile
 		a.mu.Unlock()
 		a.note("cut at %d by %d", a.cutAt, by)
 	}

@@ -261,7 +261,7 @@ func (s *modelSide) check() {
 
 // checkReads holds what s has read against what its peer has sent.
 func (s *modelSide) checkReads(q *modelQueue) {
-	if s.peer.cutAt >= 0 {
+	if s.peer.cutAt >= 0 && s.peer.cutBy == memconn.FIN { // a reset takes nothing that is lost
 		q, _ = newModelQueue(s.peer.nc.got[:min(int64(len(s.peer.nc.got)), s.peer.cutAt)], s.peer.cfg.Client, s.cfg.Deflate)
 	}
 	if len(s.calls) == 1 {
