@@ -123,6 +123,7 @@ func (c *Conn) drain(until time.Time) {
 	if err != nil {
 		return
 	}
+	c.in.half = false // nobody is left to hear what came behind the peer's half-close
 	c.s.SetReadDeadline(until)
 	for !c.drained() {
 		if _, err := c.skim(c.consume); err != nil {

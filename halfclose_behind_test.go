@@ -78,3 +78,24 @@ func TestRule6PingWhenBothHaveClosed(t *testing.T) {
 		})
 	}
 }
+
+// TestRule6CloseBehindHalfClose closes a Conn that has not looked yet at what
+// came in together with the peer's half-close. Which of the two comes first is
+// up to chance.
+func TestRule6CloseBehindHalfClose(t *testing.T) {
+	bothRoles(t, func(t *testing.T, client bool) {
+		for range 50 {
+			synctest.Test(t, func(t *testing.T) {
+				c, p := newWirePeer(t, walve.TestConfig{Client: client, HalfClose: true})
+				p.write(sends(fin|cls, closePayload(1000, ""), fin|ping, "behind")(!client))
+				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("Read: %v", err)
+				}
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+				p.Close()
+			})
+		}
+	})
+}

@@ -388,8 +388,13 @@ func TestRule10ViolationAfterClose(t *testing.T) {
 					_, err := c.Read(make([]byte, 1))
 					wantPeerClosed(t, c, err, walve.StatusNormalClosure, "bye")
 				}
+				want := walve.StatusNormalClosure
+				if halfClose { // control frames go on, and are heard
+					synctest.Wait()
+					want = walve.StatusProtocolError
+				}
 				c.Close()
-				p.wantClose(walve.StatusNormalClosure)
+				p.wantClose(want)
 				p.Close()
 			})
 		}
