@@ -83,7 +83,14 @@ func (c *Conn) writeFrames(op Opcode, p []byte, open msgState) (n int, err error
 		}
 		chunk, deflated := c.chunk(p[n:])
 		fin := n+len(chunk) == len(p)
-		sent, err := c.writeData(op, chunk, fin, deflated)
+		var sent bool
+		var err error
+		if deflated {
+			sent, err = c.writeDeflated(op, chunk, fin)
+		} else {
+			// Not by writeData: see writeUnit.
+			sent, err = c.writeFrame(c.nextHeader(op, fin, int64(len(chunk))), chunk)
+		}
 		if sent {
 			n += len(chunk)
 			c.out.msg = open

@@ -86,8 +86,8 @@ type pair struct {
 	server, client *worker
 }
 
-// run has n operations done and returns how long they took the side that
-// knows when the last is over. The bytes are expected before they are sent.
+// run has n operations done and returns how long they took. Bytes are expected
+// before they are sent.
 func (t *pair) run(ctx context.Context, n int64) (time.Duration, error) {
 	req := request{Op: "run", N: n}
 	if t.work.Kind == Upload {
@@ -97,7 +97,7 @@ func (t *pair) run(ctx context.Context, n int64) (time.Duration, error) {
 }
 
 // both has the two processes work at the same time, and returns how long the
-// first took.
+// slower one took: the other may have found its work done when it began.
 func (t *pair) both(ctx context.Context, first *worker, a request, second *worker, b request) (time.Duration, error) {
 	if err := first.send(a); err != nil {
 		return 0, err
@@ -127,9 +127,7 @@ func (t *pair) both(ctx context.Context, first *worker, a request, second *worke
 			if res.worker == t.server {
 				pending = false
 			}
-			if res.worker == first {
-				elapsed = res.Elapsed
-			}
+			elapsed = max(elapsed, res.Elapsed)
 			if res.err != nil {
 				errs = append(errs, res.err)
 				grace = time.After(time.Second)
