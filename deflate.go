@@ -50,10 +50,8 @@ func (c *Conn) inflate(dst, src []byte) (n, used int) {
 		in.fresh, in.untouched = false, false
 	}
 	if in.msg == OpText {
-		before := in.text
-		if !in.text.valid(dst[:n]) {
-			c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
-			return before.prefix(dst[:n]), used
+		if valid, ok := c.checkText(dst[:n]); !ok {
+			return valid, used
 		}
 	}
 	if err != nil {
@@ -154,7 +152,8 @@ func (z *deflateState) sent(p []byte, fin bool) {
 	z.deflating = !fin
 }
 
-// writeDeflated is writeData for a message to be compressed.
+// writeDeflated writes p as the next frame of the message in progress, or the
+// first of one of opcode op, compressed.
 func (c *Conn) writeDeflated(op Opcode, p []byte, fin bool) (sent bool, err error) {
 	u := c.deflate(op, p, fin)
 	if u == nil {

@@ -41,17 +41,19 @@ type terms struct {
 	keepAlive      time.Duration // <= 0: never
 }
 
-// lastTerms is the handshake that shared returned last.
+// lastTerms is the last handshake of which nothing but the terms was set.
 var lastTerms atomic.Pointer[handshake]
 
-// shared returns a handshake with t and nothing else, the same as the last time
-// if t is: a server's many Conns then hold one.
-func (t terms) shared() *handshake {
-	hs := lastTerms.Load()
-	if hs == nil || hs.terms != t {
-		hs = &handshake{terms: t}
-		lastTerms.Store(hs)
+// shared returns hs or, if nothing but its terms is set, one with the same terms
+// for all: a server's many Conns then hold one. Nobody changes it any more.
+func (hs *handshake) shared() *handshake {
+	if hs.deflate != nil || hs.remoteAddr != nil || hs.request != nil || hs.response != nil || hs.onClose != nil || hs.release != nil {
+		return hs
 	}
+	if last := lastTerms.Load(); last != nil && last.terms == hs.terms {
+		return last
+	}
+	lastTerms.Store(hs)
 	return hs
 }
 

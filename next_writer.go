@@ -81,14 +81,7 @@ func (c *Conn) endMessage() error {
 	if c.out.msg != msgStream {
 		return nil
 	}
-	if err := c.ready(); err != nil {
-		return err
-	}
-	sent, err := c.writeData(OpContinuation, nil, true, c.deflates(0))
-	if sent {
-		c.out.msg = msgNone
-		return nil
-	}
+	_, err := c.writeFrames(OpContinuation, nil, msgStream)
 	return err
 }
 

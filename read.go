@@ -171,16 +171,25 @@ func (c *Conn) payload(dst, src []byte) (given, used int) {
 	c.unmask(dst, src[:k])
 	in.fresh, in.untouched = false, false
 	if in.msg == OpText {
-		before := in.text
-		if !in.text.valid(dst[:k]) {
-			c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
-			return before.prefix(dst[:k]), k
+		if valid, ok := c.checkText(dst[:k]); !ok {
+			return valid, k
 		}
 	}
 	if in.left == 0 {
 		c.endFrame()
 	}
 	return k, k
+}
+
+// checkText goes on with the text of the current message by p. If that is not
+// UTF-8 it fails the connection and returns how much of p comes before.
+func (c *Conn) checkText(p []byte) (valid int, ok bool) {
+	before := c.in.text
+	if c.in.text.valid(p) {
+		return len(p), true
+	}
+	c.failProtocol(StatusInvalidFramePayloadData, "text is not UTF-8")
+	return before.prefix(p), false
 }
 
 // unmask moves src, payload of the current frame, to dst.

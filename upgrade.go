@@ -63,9 +63,9 @@ func Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 // If r cannot be upgraded it is answered with the status that RFC 6455 section
 // 4.2 and RFC 9110 ask for, and the error is a *HandshakeError with that
 // status: 405 if the method is not GET (and r is no such CONNECT), 400 if r is
-// not HTTP/1.1, is malformed or has a body, 426 if it asks for no upgrade or for another version, 403 if
-// its origin is not allowed, 500 if w cannot be hijacked. Any other error
-// is the network's.
+// not HTTP/1.1, is malformed or has a body, 426 if it asks for no upgrade or for
+// another version, 403 if its origin is not allowed, 500 if w cannot be
+// hijacked. Any other error is the network's.
 //
 // The header fields in w.Header() go into the 101, but for those that belong
 // to the handshake itself (Upgrade, Connection and all of Sec-WebSocket-) and
@@ -151,10 +151,7 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 
 	hs.limits(u.MaxMessageSize, u.KeepAlive)
 	hs.remoteAddr = rewrittenAddr(r.RemoteAddr, conn.RemoteAddr())
-	if hs.deflate == nil && hs.remoteAddr == nil && hs.request == nil && hs.onClose == nil {
-		hs = hs.terms.shared()
-	}
-	return newConn(stream.New(conn), hs, buffered), nil
+	return newConn(stream.New(conn), hs.shared(), buffered), nil
 }
 
 // reply answers r with what is wrong and returns that.

@@ -88,7 +88,7 @@ func (c *Conn) writeFrames(op Opcode, p []byte, open msgState) (n int, err error
 		if deflated {
 			sent, err = c.writeDeflated(op, chunk, fin)
 		} else {
-			// Not by writeData: see writeUnit.
+			// In no function of its own with the above: see writeUnit.
 			sent, err = c.writeFrame(c.nextHeader(op, fin, int64(len(chunk))), chunk)
 		}
 		if sent {
@@ -116,15 +116,6 @@ func (c *Conn) chunk(p []byte) (chunk []byte, deflated bool) {
 		limit = maxWritev
 	}
 	return p[:min(len(p), limit)], deflated
-}
-
-// writeData writes p as the next frame of the message in progress, or the first
-// of one of opcode op.
-func (c *Conn) writeData(op Opcode, p []byte, fin, deflated bool) (sent bool, err error) {
-	if deflated {
-		return c.writeDeflated(op, p, fin)
-	}
-	return c.writeFrame(c.nextHeader(op, fin, int64(len(p))), p)
 }
 
 // nextHeader returns the header of the next frame of the message in progress,
