@@ -216,6 +216,41 @@ func TestHTTP2HandlerReturnsTooEarly(t *testing.T) {
 	})
 }
 
+// TestHTTP2Date: the answer says when it was made (RFC 9110, 6.6.1), unless the
+// handler has set the field, or taken it out.
+func TestHTTP2Date(t *testing.T) {
+	answer := func(t *testing.T, set func(http.Header)) []string {
+		s, r, peer := extendedConnect(t)
+		set(s.header)
+		c, err := (&walve.Upgrader{KeepAlive: -1}).Upgrade(s, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		date := s.header["Date"]
+		peer.Close()
+		c.Close()
+		s.handlerReturns()
+		return date
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for range 3 {
+			for range 2 { // the second one finds it formatted
+				want := time.Now().UTC().Format(http.TimeFormat)
+				if date := answer(t, func(http.Header) {}); len(date) != 1 || date[0] != want {
+					t.Errorf("Date is %q, not %q", date, want)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if date := answer(t, func(h http.Header) { h.Set("Date", "mine") }); len(date) != 1 || date[0] != "mine" {
+			t.Errorf("Date is %q", date)
+		}
+		if date := answer(t, func(h http.Header) { h["Date"] = nil }); len(date) != 0 {
+			t.Errorf("Date is %q", date)
+		}
+	})
+}
+
 // TestHTTP2BodyFails: a reset by the client ends a Conn as it does on TCP.
 func TestHTTP2BodyFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

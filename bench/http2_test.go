@@ -167,14 +167,15 @@ func (s *http2Bench) open(b *testing.B, d *walve.Dialer, path string) *walve.Con
 	return c
 }
 
-// openAll opens Conns, 16 at a time.
+// openAll opens Conns, 64 at a time.
 func (s *http2Bench) openAll(b *testing.B, d *walve.Dialer) []*walve.Conn {
 	b.Helper()
 	conns := make([]*walve.Conn, http2Conns)
 	var wg sync.WaitGroup
-	for first := range 16 {
+	const dials = 64
+	for first := range dials {
 		wg.Go(func() {
-			for i := first; i < len(conns); i += 16 {
+			for i := first; i < len(conns); i += dials {
 				c, err := d.DialURL(b.Context(), "wss://"+s.addr+"/idle")
 				if err != nil {
 					b.Error(err)
