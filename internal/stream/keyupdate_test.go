@@ -91,6 +91,30 @@ func TestKeyUpdate(t *testing.T) {
 			a.SetWriteLimit(-1)
 			s.Write([]byte("still here\n"))
 			expect("still here")
+
+			// The answer goes behind records that are leaving together.
+			long := strings.Repeat("x", 40_000)
+			a.SetWriteLimit(0) // within a record openssl would not look for commands
+			written := make(chan error, 1)
+			go func() {
+				_, err := s.Write([]byte(long + "\n"))
+				written <- err
+			}()
+			stdin.Write([]byte("K\n"))
+			expect("KEYUPDATE")
+			stdin.Write([]byte("hello again\n"))
+			read := make(chan string, 1)
+			go func() {
+				line, _ := r.ReadString('\n')
+				read <- line
+			}()
+			a.SetWriteLimit(-1)
+			expect(long)
+			if line, err := <-read, <-written; line != "hello again\n" || err != nil {
+				t.Fatalf("read %q; Write: %v", line, err)
+			}
+			s.Write([]byte("still there\n"))
+			expect("still there")
 		})
 	}
 }

@@ -35,10 +35,12 @@ type sender struct {
 	mu       sync.Mutex
 	aborted  bool
 	queue    queue
-	sending  bool // run is there
-	writing  bool // Write is handing records to conn
-	ending   bool // CloseWrite or Close was called: no more Writes
-	ended    bool // and close_notify (and FIN) have left
+	sending  bool   // run is there
+	writing  bool   // Write is handing records to conn
+	records  []byte // and they are kept here until it has them all; nil: they are not
+	flushing bool   // and it is sending them
+	ending   bool   // CloseWrite or Close was called: no more Writes
+	ended    bool   // and close_notify (and FIN) have left
 	err      error
 	deadline time.Time     // of writes
 	wake     chan struct{} // closed at the next change of all this; nil: nobody waits

@@ -38,8 +38,9 @@ func positions(n, record int) (at []int) {
 // exact: going on with p[n:] gives the peer every byte once.
 func TestWriteDeadlineCutsTLS(t *testing.T) {
 	const record = 16<<10 + overhead
+	const piece = 48 << 10 // what is handed to crypto/tls at once
 	for _, row := range rows {
-		for name, length := range map[string]int{"short": 300, "record": 16 << 10, "long": 40_000} {
+		for name, length := range map[string]int{"short": 300, "record": 16 << 10, "long": 60_000} {
 			t.Run(row.name+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s, peer, a, _ := secureMem(t, row.over, memconn.Buffer(1<<20))
@@ -57,7 +58,7 @@ func TestWriteDeadlineCutsTLS(t *testing.T) {
 							if n != length || err != nil { // there is room for it
 								t.Fatalf("cut at %d: Write = %d, %v", cut, n, err)
 							}
-						} else if handed := min(length, (cut/record+1)*16<<10); n != handed {
+						} else if handed := min(length, (cut/(3*record)+1)*piece); n != handed {
 							t.Fatalf("cut at %d: Write = %d, %v; want %d", cut, n, err, handed)
 						} else if (err == nil) != (n == length) || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 							t.Fatalf("cut at %d: Write = %d, %v", cut, n, err)
@@ -489,6 +490,55 @@ func (c *hookConn) Write(p []byte) (int, error) {
 		after()
 	}
 	return n, err
+}
+
+// countConn counts its Writes.
+type countConn struct {
+	*memconn.Conn
+	writes int
+}
+
+func (c *countConn) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(p)
+}
+
+// Records of one Write leave in one, 48 KiB at a time.
+func TestRecordsLeaveTogether(t *testing.T) {
+	a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+	count := &countConn{Conn: a}
+	s, peer := secure(t, tls.VersionTLS13, transport, count, b)
+	for _, tt := range []struct{ length, writes int }{
+		{1, 1}, {16 << 10, 1}, {16<<10 + 1, 1}, {32<<10 + 4, 1}, {48 << 10, 1}, {48<<10 + 1, 2}, {200 << 10, 5},
+	} {
+		count.writes = 0
+		want, got := pattern(tt.length), make([]byte, tt.length)
+		if n, err := s.Write(want); n != tt.length || err != nil || count.writes != tt.writes {
+			t.Errorf("Write of %d bytes: %d, %v in %d writes, not %d", tt.length, n, err, count.writes, tt.writes)
+		}
+		if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the peer read something else (%v)", err)
+		}
+	}
+	s.Close()
+	peer.Close()
+}
+
+// A reset while records leave together: none of them counts, and no later Write
+// goes on behind them.
+func TestResetOfRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, peer, a, b := secureMem(t, transport)
+		a.SetWriteLimit(20_000)
+		time.AfterFunc(second, b.Reset)
+		for range 2 {
+			if n, err := s.Write(pattern(40_000)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("Write = %d, %v", n, err)
+			}
+		}
+		s.Close()
+		peer.Close()
+	})
 }
 
 // CloseWrite between the last record of a Write and its return.

@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// maxRecord is the payload of the largest TLS record (RFC 8446, 5.1).
-const maxRecord = 16 << 10
+const (
+	// maxRecord is the payload of the largest TLS record (RFC 8446, 5.1).
+	maxRecord = 16 << 10
+	// maxRecords is how much payload is handed to crypto/tls at once, for which
+	// a Large and the queue have room when it is records.
+	maxRecords = 3 * maxRecord
+)
 
 // A Transport is a net.Conn to be put below crypto/tls, so that the Stream
 // over the tls.Conn has write deadlines that can be recovered from without a
@@ -69,6 +74,18 @@ var errQueueFull = errors.New("stream: too many TLS messages for a peer that doe
 func (s *sender) writeRecord(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.records != nil && s.err == nil {
+		s.records = append(s.records, p...)
+		return len(p), nil
+	}
+	for s.flushing && s.err == nil {
+		s.waitLocked(time.Time{})
+	}
+	return s.sendLocked(p)
+}
+
+// sendLocked is writeRecord of what is to leave now.
+func (s *sender) sendLocked(p []byte) (n int, err error) {
 	if s.err != nil {
 		return 0, s.err
 	}
@@ -94,8 +111,8 @@ type recordStream struct {
 	tlsStream
 }
 
-// Write hands p to crypto/tls record by record, so that what a deadline leaves
-// to the queue is at most one, and so that n says exactly what was handed.
+// Write hands p to crypto/tls in pieces, so that what a deadline leaves to the
+// queue is at most one, and so that n says exactly what was handed.
 func (s *recordStream) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -105,7 +122,7 @@ func (s *recordStream) Write(p []byte) (n int, err error) {
 	}
 	for {
 		var k int
-		k, err = s.conn.Write(p[n:min(len(p), n+maxRecord)])
+		k, err = s.writeRecords(p[n:min(len(p), n+maxRecords)])
 		n += k
 		if err != nil || n == len(p) {
 			break
@@ -116,6 +133,36 @@ func (s *recordStream) Write(p []byte) (n int, err error) {
 	}
 	if ferr := s.finish(err); n < len(p) {
 		err = ferr
+	}
+	return n, err
+}
+
+// writeRecords hands p to crypto/tls and has all its records leave in one write,
+// where crypto/tls would make one of each: also of the last, which is short if
+// there is a frame's header before a payload of whole records.
+func (s *recordStream) writeRecords(p []byte) (n int, err error) {
+	if len(p) <= maxRecord {
+		return s.conn.Write(p)
+	}
+	b := GetLarge()
+	defer PutLarge(b)
+	s.mu.Lock()
+	s.records = b[:0]
+	s.mu.Unlock()
+	n, err = s.conn.Write(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records := s.records
+	s.records = nil
+	s.flushing = true
+	_, ferr := s.sendLocked(records)
+	s.flushing = false
+	s.changedLocked()
+	if ferr != nil {
+		if s.err == nil {
+			s.err = ferr // crypto/tls has not seen it
+		}
+		return 0, ferr
 	}
 	return n, err
 }
