@@ -10,7 +10,7 @@ import (
 // minInPlace is the smallest buffer that Read has the stream fill directly.
 // Below, a read per header and a read per payload would cost more than the
 // copy out of a pooled buffer.
-const minInPlace = 256
+const minInPlace = 4096
 
 // inbound is the reading half of a Conn: where in the peer's frames it stands.
 type inbound struct {
