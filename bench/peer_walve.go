@@ -45,7 +45,7 @@ var walvePlainPeer = &Peer{
 
 // messages reports whether the message calls are what w asks for.
 func (w Work) messages() bool {
-	return w.API == Messages || w.Compression != Uncompressed
+	return w.API == Messages
 }
 
 func (w Work) walveCompression() *walve.Compression {
