@@ -152,8 +152,12 @@ func ascii(s string) bool {
 type request struct {
 	*http.Request        // as it is sent
 	accept        string // what the server has to answer
-	fields        []string
+	fields        []field
 }
+
+// A field of a request: its name, as http.Header has it and as it is sent.
+// (Headers are canonical, which http.CanonicalHeaderKey allocates for.)
+type field struct{ key, name string }
 
 // newRequest makes the request for t: RFC 6455, 4.1.
 func (d *Dialer) newRequest(t *target) (*request, error) {
@@ -214,39 +218,40 @@ func (d *Dialer) newRequest(t *target) (*request, error) {
 			r.AddCookie(c)
 		}
 	}
-	for name := range header {
-		r.fields = append(r.fields, name)
+	r.fields = make([]field, 0, len(header)+6)
+	for key := range header {
+		r.fields = append(r.fields, field{key, key})
 	}
-	slices.Sort(r.fields)
+	slices.SortFunc(r.fields, func(a, b field) int { return strings.Compare(a.key, b.key) })
 
 	// The handshake's own, which appendTo sends spelled as in the RFC.
-	r.own("Upgrade", "websocket")
-	r.own("Connection", "Upgrade")
-	r.own("Sec-WebSocket-Key", key)
-	r.own("Sec-WebSocket-Version", protocolVersion)
+	r.own(field{"Upgrade", "Upgrade"}, "websocket")
+	r.own(field{"Connection", "Connection"}, "Upgrade")
+	r.own(field{"Sec-Websocket-Key", "Sec-WebSocket-Key"}, key)
+	r.own(field{"Sec-Websocket-Version", "Sec-WebSocket-Version"}, protocolVersion)
 	if len(d.Subprotocols) > 0 {
-		r.own("Sec-WebSocket-Protocol", strings.Join(d.Subprotocols, ", "))
+		r.own(field{"Sec-Websocket-Protocol", "Sec-WebSocket-Protocol"}, strings.Join(d.Subprotocols, ", "))
 	}
-	r.own("Sec-WebSocket-Extensions", string(appendExtensions(nil, clientOffers(d.Compression)...)))
+	r.own(field{"Sec-Websocket-Extensions", "Sec-WebSocket-Extensions"}, string(appendExtensions(nil, clientOffers(d.Compression)...)))
 	return r, nil
 }
 
-func (r *request) own(name, value string) {
-	r.Header[http.CanonicalHeaderKey(name)] = []string{value}
-	r.fields = append(r.fields, name)
+func (r *request) own(f field, value string) {
+	r.Header[f.key] = []string{value}
+	r.fields = append(r.fields, f)
 }
 
 // appendTo appends the request as it goes over the wire.
 func (r *request) appendTo(b []byte) []byte {
 	b = append(append(append(b, "GET "...), r.URL.RequestURI()...), " HTTP/1.1\r\n"...)
 	b = appendField(b, "Host", r.Host)
-	for _, name := range r.fields {
-		values := r.Header[http.CanonicalHeaderKey(name)]
-		if name == "User-Agent" && len(values) > 0 && values[0] == "" {
+	for _, f := range r.fields {
+		values := r.Header[f.key]
+		if f.name == "User-Agent" && len(values) > 0 && values[0] == "" {
 			continue
 		}
 		for _, v := range values {
-			b = appendField(b, name, v)
+			b = appendField(b, f.name, v)
 		}
 	}
 	return append(b, "\r\n"...)
