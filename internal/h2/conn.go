@@ -44,8 +44,8 @@ type Conn struct {
 	unacked  int64 // what has come and was not given back to inWindow yet
 
 	out     []byte        // frames that wait for the writer, in order
-	ctl     []byte        // those that overtake them: answers, WINDOW_UPDATE, PING
-	acks    int           // answers in ctl
+	ctl     []byte        // those that overtake them: WINDOW_UPDATE, PING and its answers
+	acks    int           // answers in both
 	waiting waiters       // streams that wait for window or for room in out
 	taken   uint64        // times that the writer has taken out and ctl
 	sent    uint64        // of those, how many are with nc
@@ -114,8 +114,8 @@ func newConn(nc net.Conn, cfg Config) *Conn {
 	c.framer = http2.NewFramer(queueWriter{c}, nil)
 	c.enc = hpack.NewEncoder(&c.encBuf)
 	c.target = &c.out
-	// In ctl, since nothing may overtake it: the server's SETTINGS can come, and
-	// be answered, before this is sent.
+	// In ctl, since nothing may overtake it: the server's SETTINGS and a PING can
+	// come, and be answered, before this is sent.
 	c.ctl = append(c.ctl, http2.ClientPreface...)
 	c.control(func(fr *http2.Framer) {
 		fr.WriteSettings(

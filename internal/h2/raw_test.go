@@ -47,7 +47,7 @@ func newRaw(t testing.TB, cfg Config) (*rawServer, <-chan dialed) {
 	return s, done
 }
 
-// TestPrefaceFirst: what answers SETTINGS that come early does not overtake the
+// TestPrefaceFirst: what answers frames that come early does not overtake the
 // preface.
 func TestPrefaceFirst(t *testing.T) {
 	a, _ := memconn.Pipe()
@@ -55,7 +55,7 @@ func TestPrefaceFirst(t *testing.T) {
 	c := newConn(a, Config{PingInterval: -1})
 	defer c.fail(net.ErrClosed)
 	c.mu.Lock()
-	c.control(func(fr *http2.Framer) { fr.WriteSettingsAck() })
+	c.control(func(fr *http2.Framer) { fr.WritePing(true, [8]byte{}) })
 	first := string(c.ctl[:len(http2.ClientPreface)])
 	c.mu.Unlock()
 	if first != http2.ClientPreface {

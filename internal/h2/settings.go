@@ -99,7 +99,9 @@ func (c *Conn) readSettings(f *http2.SettingsFrame) error {
 	if err := c.ackLocked(); err != nil {
 		return err
 	}
-	c.control(func(fr *http2.Framer) { fr.WriteSettingsAck() })
+	// Behind what is queued, which does not know of these values: 6.5.3, the
+	// server "can rely on the values having been applied" from here on.
+	c.frame(func(fr *http2.Framer) { fr.WriteSettingsAck() })
 	return nil
 }
 
