@@ -11,13 +11,7 @@ import (
 	"github.com/bodokaiser/walve/internal/stream"
 )
 
-func payload(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i * 7)
-	}
-	return b
-}
+func payload(n int) []byte { return payloadAt(0, n) }
 
 // TestReadDeadline cuts a DATA frame at every byte on the wire: the Read times
 // out, and what comes later is complete.

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 func isReset(err error) bool   { return errors.Is(err, syscall.ECONNRESET) }
@@ -301,69 +300,5 @@ func TestGoAway(t *testing.T) {
 		}
 		st.Close()
 		<-c.closed
-	})
-}
-
-// FuzzServer has the fuzzer be the server.
-func FuzzServer(f *testing.F) {
-	frames := func(write func(fr *http2.Framer, block func(...string) []byte)) []byte {
-		var b, h bytes.Buffer
-		enc := hpack.NewEncoder(&h)
-		write(http2.NewFramer(&b, nil), func(fields ...string) []byte {
-			h.Reset()
-			for i := 0; i < len(fields); i += 2 {
-				enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
-			}
-			return h.Bytes()
-		})
-		return b.Bytes()
-	}
-	f.Add(frames(func(fr *http2.Framer, block func(...string) []byte) {
-		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: block(":status", "200")})
-		fr.WriteData(1, false, []byte("abc"))
-		fr.WriteDataPadded(1, true, []byte("abc"), []byte{0, 0})
-		fr.WriteGoAway(1, 0, nil)
-	}))
-	f.Add(frames(func(fr *http2.Framer, block func(...string) []byte) {
-		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(":status", "103")})
-		fr.WriteContinuation(1, true, block("a", "b"))
-		fr.WriteWindowUpdate(0, 5)
-		fr.WriteWindowUpdate(1, 5)
-		fr.WriteSettings(http2.Setting{ID: 4, Val: 9}, http2.Setting{ID: 3, Val: 0}, http2.Setting{ID: 1, Val: 0})
-		fr.WritePing(false, [8]byte{})
-		fr.WriteRSTStream(1, 7)
-	}))
-	f.Fuzz(func(t *testing.T, input []byte) {
-		s, c := begin(t, Config{Window: 2048})
-		go func() {
-			for s.next() != nil {
-			}
-		}()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			st, _, err := c.Open(t.Context(), request)
-			if err != nil {
-				return
-			}
-			go st.Write(make([]byte, 100000))
-			b := make([]byte, 100)
-			for {
-				if _, err := st.Read(b); err != nil {
-					st.Close()
-					return
-				}
-			}
-		}()
-		s.c.Write(input)
-		s.c.CloseWrite()
-		<-done
-		<-c.closed
-		s.c.Close()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.streams) > 0 || c.err == nil {
-			t.Error("something is left")
-		}
 	})
 }
