@@ -114,7 +114,7 @@ func (s *Pump) read() {
 		s.mu.Lock()
 		ok := s.takeLocked(p[:n])
 		switch {
-		case !ok || err != nil && s.overLocked(): // by StopRead
+		case !ok: // err, if any, is the work of StopRead
 			s.readErr = net.ErrClosed
 		case err != nil:
 			s.readErr = err
@@ -142,7 +142,7 @@ func (s *Pump) read() {
 // wanted.
 func (s *Pump) takeLocked(p []byte) bool {
 	for {
-		if s.closed || s.left || s.overLocked() {
+		if s.closed || s.overLocked() {
 			return false
 		}
 		if s.in.empty() && s.got < len(s.into) {
