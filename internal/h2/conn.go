@@ -39,9 +39,8 @@ type Conn struct {
 	initWindow int64 // of streams
 	connect    bool  // SETTINGS_ENABLE_CONNECT_PROTOCOL
 
-	window   int64 // what may be sent on all streams together
-	inWindow int64 // what the server may send
-	unacked  int64 // what has come and was not given back to inWindow yet
+	window  int64 // what may be sent on all streams together
+	unacked int64 // what has come and was not given back to the server's window yet
 
 	out     []byte        // frames that wait for the writer, in order
 	ctl     []byte        // those that overtake them: WINDOW_UPDATE, PING and its answers
@@ -105,7 +104,6 @@ func newConn(nc net.Conn, cfg Config) *Conn {
 		// bound, and a frame has 16,384 bytes.
 		maxStreams: 1<<32 - 1, maxFrame: 16 << 10,
 		initWindow: minWindow, window: minWindow,
-		inWindow: int64(cfg.connWindow()),
 	}
 	c.in.r = bufio.NewReaderSize(nc, 32<<10)
 	c.in.framer = http2.NewFramer(nil, c.in.r)
@@ -271,9 +269,6 @@ type timeoutError struct{ error }
 
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return false }
-
-// NetConn returns the connection below.
-func (c *Conn) NetConn() net.Conn { return c.nc }
 
 // eof says what the end of nc means to streams that have not ended.
 func eof(err error) error {

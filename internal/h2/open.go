@@ -42,9 +42,6 @@ func (c *Conn) openReserved(ctx context.Context, req *Request) (*Stream, *Respon
 	for {
 		c.mu.Lock()
 		resp, err := s.resp, s.readErr
-		if resp == nil && err == nil && s.remoteEnded {
-			err = &StreamError{Code: http2.ErrCodeProtocol, Reason: "END_STREAM without a response"}
-		}
 		c.mu.Unlock()
 		switch {
 		case resp != nil:

@@ -3,7 +3,6 @@ package h2
 import (
 	"bufio"
 	"errors"
-	"io"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -112,7 +111,7 @@ func (c *Conn) readData(fh http2.FrameHeader) error {
 		}
 		b, err := c.in.r.ReadByte()
 		if err != nil {
-			return midFrame(err)
+			return err
 		}
 		left--
 		// 6.1: "If the length of the padding is the length of the frame
@@ -129,7 +128,7 @@ func (c *Conn) readData(fh http2.FrameHeader) error {
 	}
 	for left > 0 {
 		if _, err := c.in.r.Peek(1); err != nil {
-			return midFrame(err)
+			return err
 		}
 		b, _ := c.in.r.Peek(min(left, c.in.r.Buffered()))
 		if s != nil {
@@ -141,7 +140,7 @@ func (c *Conn) readData(fh http2.FrameHeader) error {
 		left -= len(b)
 	}
 	if _, err := c.in.r.Discard(pad); err != nil {
-		return midFrame(err)
+		return err
 	}
 	if s != nil && fh.Flags.Has(http2.FlagDataEndStream) {
 		c.mu.Lock()
@@ -151,30 +150,17 @@ func (c *Conn) readData(fh http2.FrameHeader) error {
 	return nil
 }
 
-func midFrame(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // beginData counts a DATA frame, of which overhead bytes are not payload,
 // against the windows and returns its stream; nil if nobody wants it.
 func (c *Conn) beginData(fh http2.FrameHeader, overhead int) (*Stream, error) {
 	size := int64(fh.Length)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// 6.9: "The receiver [...] MAY respond with a stream error or connection
-	// error of type FLOW_CONTROL_ERROR if it is unable to accept a frame."
-	if size > c.inWindow {
-		return nil, connError(http2.ErrCodeFlowControl, "more DATA than the window of the connection")
-	}
-	// Given back at once: a stream that nobody reads has its own window.
-	c.inWindow -= size
+	// Given back at once, so that no frame is ever too much for the window of
+	// the connection: a stream that nobody reads has its own.
 	c.unacked += size
 	if c.unacked >= int64(c.cfg.connWindow())/4 {
 		n := c.unacked
-		c.inWindow += n
 		c.unacked = 0
 		c.control(func(fr *http2.Framer) { fr.WriteWindowUpdate(0, uint32(n)) })
 	}

@@ -118,7 +118,7 @@ func (s *Stream) ReadBuffer() (*stream.Buffer, int, error) {
 // putLocked takes payload: right into the buffer of a Read that waits, as far
 // as it goes.
 func (s *Stream) putLocked(p []byte) {
-	if s.closed || s.gone && s.readErr != nil {
+	if s.gone {
 		return
 	}
 	if s.recv.empty() && s.got < len(s.into) {
@@ -351,22 +351,18 @@ func (s *Stream) remoteEndLocked() {
 	}
 }
 
-// resetLocked resets the Stream because of what the server did on it.
+// resetLocked resets the Stream, which is among those of c, because of what the
+// server did on it.
 func (s *Stream) resetLocked(code http2.ErrCode, reason string) {
-	if !s.gone {
-		s.c.frame(func(fr *http2.Framer) { fr.WriteRSTStream(s.id, code) })
-		s.overLocked(&StreamError{Code: code, Reason: reason})
-	}
+	s.c.frame(func(fr *http2.Framer) { fr.WriteRSTStream(s.id, code) })
+	s.overLocked(&StreamError{Code: code, Reason: reason})
 }
 
-// overLocked ends both directions with err. What has come can still be read,
-// and a clean end before a reset stays one: RFC 9113, 8.1, a server may ask by
-// NO_ERROR not to be sent the rest of a request, and "Clients MUST NOT discard
-// responses as a result".
+// overLocked ends both directions of the Stream, which is among those of c, with
+// err. What has come can still be read, and a clean end before a reset stays
+// one: RFC 9113, 8.1, a server may ask by NO_ERROR not to be sent the rest of a
+// request, and "Clients MUST NOT discard responses as a result".
 func (s *Stream) overLocked(err error) {
-	if s.gone {
-		return
-	}
 	s.failLocked(err)
 	s.removeLocked()
 }
