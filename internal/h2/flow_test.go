@@ -97,6 +97,37 @@ func TestTurns(t *testing.T) {
 	}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
 }
 
+// TestWaiters: streams that wait go on in turn, whichever stops waiting.
+func TestWaiters(t *testing.T) {
+	const n = 4
+	for gone := range n {
+		var w waiters
+		var s [n]Stream
+		for i := range s {
+			w.push(&s[i])
+			w.push(&s[i]) // once is enough
+		}
+		w.remove(&s[gone])
+		w.remove(&s[gone])
+		w.push(&s[gone])
+		for i := range n + 1 {
+			switch {
+			case i == n:
+				i = gone
+			case i == gone:
+				continue
+			}
+			if w.first != &s[i] {
+				t.Fatalf("without %d: another than %d is the first", gone, i)
+			}
+			w.remove(&s[i])
+		}
+		if !w.empty() || w.last != nil {
+			t.Errorf("without %d: somebody is left", gone)
+		}
+	}
+}
+
 // TestWindow: the server may send on and on while the stream is read, in
 // frames with padding too, and never more than the window while it is not.
 func TestWindow(t *testing.T) {

@@ -140,6 +140,9 @@ func TestHostileConnection(t *testing.T) {
 		{"undecodable header", func(s *rawServer, id uint32) {
 			s.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}})
 		}, http2.ErrCodeCompression},
+		{"field that is in no table", func(s *rawServer, id uint32) {
+			s.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: []byte{0x80}})
+		}, http2.ErrCodeCompression},
 		{"header cut inside a field", func(s *rawServer, id uint32) {
 			s.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: []byte{0x40, 0x05, 'a'}})
 		}, http2.ErrCodeCompression},
@@ -152,6 +155,14 @@ func TestHostileConnection(t *testing.T) {
 		{"padding without its length", func(s *rawServer, id uint32) {
 			s.fr.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, id, nil)
 		}, http2.ErrCodeFrameSize},
+		{"malformed frame on an idle stream", func(s *rawServer, id uint32) {
+			s.fr.WriteRawFrame(http2.FrameWindowUpdate, 0, id+2, make([]byte, 4))
+		}, http2.ErrCodeProtocol},
+		{"GOAWAY flood", func(s *rawServer, id uint32) {
+			for range 2*maxChatter + 2 {
+				s.fr.WriteGoAway(id, 0, nil)
+			}
+		}, http2.ErrCodeEnhanceYourCalm},
 		{"GOAWAY for more", func(s *rawServer, id uint32) {
 			s.fr.WriteGoAway(id, 0, nil)
 			s.fr.WriteGoAway(id+2, 0, nil)
@@ -175,18 +186,49 @@ func TestHostileConnection(t *testing.T) {
 
 // TestUnreadAnswers: a server that makes the client answer and does not read.
 func TestUnreadAnswers(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, s *rawServer, c *Conn) {
-		_, st := s.open(c)
-		c.nc.(interface{ SetWriteLimit(int64) }).SetWriteLimit(0)
-		go func() {
-			for range 3 * maxAcks {
+	for name, last := range map[string]func(fr *http2.Framer) error{
+		"PING":     func(fr *http2.Framer) error { return fr.WritePing(false, [8]byte{}) },
+		"SETTINGS": func(fr *http2.Framer) error { return fr.WriteSettings() },
+	} {
+		bubble(t, Config{}, func(t *testing.T, s *rawServer, c *Conn) {
+			_, st := s.open(c)
+			c.nc.(interface{ SetWriteLimit(int64) }).SetWriteLimit(0)
+			s.fr.WritePing(false, [8]byte{}) // the writer takes it and waits
+			synctest.Wait()
+			for range maxAcks {
 				s.fr.WritePing(false, [8]byte{})
 			}
-		}()
-		if _, err := st.Read(make([]byte, 1)); !strings.Contains(err.Error(), "ENHANCE_YOUR_CALM") {
-			t.Error(err)
+			synctest.Wait()
+			c.mu.Lock()
+			if c.err != nil {
+				t.Errorf("%d answers: %v", c.acks, c.err)
+			}
+			c.mu.Unlock()
+			last(s.fr)
+			if _, err := st.Read(make([]byte, 1)); !strings.Contains(err.Error(), "ENHANCE_YOUR_CALM") {
+				t.Errorf("%s: %v", name, err)
+			}
+			<-c.closed // although not even GOAWAY could be written
+		})
+	}
+}
+
+// TestLateFrames: frames on a stream that is over, which the server may have
+// sent before it knew, harm nobody.
+func TestLateFrames(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, s *rawServer, c *Conn) {
+		id, st := s.open(c)
+		st.Abort()
+		s.headers(id, false, ":status", "200", "in", "the table")
+		s.fr.WriteData(id, false, []byte("x"))
+		s.fr.WriteWindowUpdate(id, 1)
+		s.fr.WriteRawFrame(http2.FrameWindowUpdate, 0, id, make([]byte, 4)) // malformed
+		s.fr.WriteRSTStream(id, http2.ErrCodeCancel)
+		id, done := s.request(c)
+		s.headers(id, true, ":status", "200", "in", "the table")
+		if o := <-done; o.err != nil || o.resp.Header.Get("In") != "the table" {
+			t.Error(o.resp, o.err)
 		}
-		<-c.closed // although not even GOAWAY could be written
 	})
 }
 
@@ -264,12 +306,12 @@ func TestHostileStream(t *testing.T) {
 				if code := s.reset(); code != test.want {
 					t.Errorf("RST_STREAM %v, want %v", code, test.want)
 				}
-				if o := <-done; o.err == nil {
-					if _, err := o.s.Write([]byte("x")); !isReset(err) {
-						t.Error("Write:", err)
-					}
-				} else if !isReset(o.err) {
-					t.Error(o.err)
+				o := <-done
+				if o.err == nil {
+					_, o.err = o.s.Write([]byte("x"))
+				}
+				if !isReset(o.err) || !strings.Contains(o.err.Error(), test.want.String()) {
+					t.Errorf("%v, want %v", o.err, test.want)
 				}
 				s.fr.WriteData(id, false, []byte("too late"))
 				s.fr.WriteData(other, false, []byte("x"))
