@@ -23,10 +23,38 @@ func TestTCPSize(t *testing.T) {
 	}
 }
 
-// ReadBuffer gives all bytes, in order, whatever there is at a time.
+// fills are ReadBuffer and ReadLarge.
+var fills = []struct {
+	name string
+	read func(t *testing.T, s stream.Stream) ([]byte, error)
+}{
+	{"ReadBuffer", func(t *testing.T, s stream.Stream) (got []byte, err error) {
+		b, n, err := stream.ReadBuffer(s)
+		if (b == nil) != (n == 0) {
+			t.Errorf("ReadBuffer: %p, %d", b, n)
+		} else if n > 0 {
+			got = bytes.Clone(b[:n])
+			stream.PutBuffer(b)
+		}
+		return got, err
+	}},
+	{"ReadLarge", func(t *testing.T, s stream.Stream) (got []byte, err error) {
+		b, n, err := stream.ReadLarge(s)
+		if (b == nil) != (n == 0) {
+			t.Errorf("ReadLarge: %p, %d", b, n)
+		} else if n > 0 {
+			got = bytes.Clone(b[:n])
+			stream.PutLarge(b)
+		}
+		return got, err
+	}},
+}
+
+// ReadBuffer and ReadLarge give all bytes, in order, whatever there is at a time.
 func TestReadBuffer(t *testing.T) {
-	for _, kind := range kinds {
-		t.Run(kind.name, func(t *testing.T) {
+	for i := range 2 * len(kinds) {
+		kind, fill := kinds[i/2], fills[i%2]
+		t.Run(kind.name+"/"+fill.name, func(t *testing.T) {
 			s, peer := kind.pair(t)
 			defer s.Abort()
 			want := pattern(100_000)
@@ -37,14 +65,8 @@ func TestReadBuffer(t *testing.T) {
 			}()
 			var got []byte
 			for {
-				b, n, err := stream.ReadBuffer(s)
-				if (b == nil) != (n == 0) {
-					t.Fatalf("ReadBuffer: %p, %d", b, n)
-				}
-				if n > 0 {
-					got = append(got, b[:n]...)
-					stream.PutBuffer(b)
-				}
+				p, err := fill.read(t, s)
+				got = append(got, p...)
 				if err == io.EOF {
 					break
 				} else if err != nil {
@@ -58,7 +80,7 @@ func TestReadBuffer(t *testing.T) {
 	}
 }
 
-// ReadBuffer of a socket fails with the very error that Read does.
+// ReadBuffer and ReadLarge of a socket fail with the very error that Read does.
 func TestReadBufferErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -75,15 +97,16 @@ func TestReadBufferErrors(t *testing.T) {
 	} {
 		// While it waits, and when it comes late. The pair of errors is that of
 		// one connection, so that the addresses are the same.
-		for _, waiting := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/waiting=%t", tt.name, waiting), func(t *testing.T) {
+		for i := range 2 * len(fills) {
+			waiting, fill := i%2 == 1, fills[i/2]
+			t.Run(fmt.Sprintf("%s/%s/waiting=%t", tt.name, fill.name, waiting), func(t *testing.T) {
 				c, peer := socketPair(t, "tcp")
 				defer c.Close()
 				defer peer.Close()
 				s := stream.New(c)
 				done := make(chan error, 1)
 				read := func() {
-					_, _, err := stream.ReadBuffer(s)
+					_, err := fill.read(t, s)
 					done <- err
 				}
 				if waiting {
@@ -112,14 +135,14 @@ func TestReadBufferErrors(t *testing.T) {
 	}
 }
 
-// waitIO waits until n goroutines wait for input in ReadBuffer.
+// waitIO waits until n goroutines wait for input in ReadBuffer or ReadLarge.
 func waitIO(t *testing.T, n int) {
 	t.Helper()
 	buf := make([]byte, 1<<20)
 	for limit := time.Now().Add(time.Minute); ; runtime.Gosched() {
 		count := 0
 		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "[IO wait") && strings.Contains(g, "readBuffer") {
+			if strings.Contains(g, "[IO wait") && strings.Contains(g, "waiter).wait") {
 				count++
 			}
 		}

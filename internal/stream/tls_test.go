@@ -634,3 +634,86 @@ func TestTLSOverTLS(t *testing.T) {
 		outerPeer.Close()
 	})
 }
+
+// TestAlertBehindData: crypto/tls looks for an alert behind the data it returns,
+// and a deadline that passes there is none of that Read.
+func TestAlertBehindData(t *testing.T) {
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := memconn.Pipe()
+				s, peer := secure(t, tls.VersionTLS12, row.over, a, b) // where alerts are not encrypted
+				b.Stall()
+				peer.Write([]byte("abc"))
+				b.SetWriteLimit(3) // inside the header of the alert
+				closed := make(chan struct{})
+				go func() {
+					peer.CloseWrite()
+					close(closed)
+				}()
+				synctest.Wait()
+				b.Resume()
+				s.SetReadDeadline(time.Now().Add(time.Second))
+				buf := make([]byte, 10)
+				if n, err := s.Read(buf); n != 3 || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+				if n, err := s.Read(buf); n != 0 || !stream.IsTimeout(err) {
+					t.Errorf("%d, %v, want a timeout", n, err)
+				}
+				b.SetWriteLimit(-1)
+				<-closed
+				s.SetReadDeadline(time.Time{})
+				if n, err := s.Read(buf); n != 0 || err != io.EOF {
+					t.Errorf("%d, %v", n, err)
+				}
+				s.Abort()
+				b.Close()
+			})
+		})
+	}
+}
+
+// TestTransportDeadlines: write deadlines are the Stream's, read deadlines are
+// everybody's.
+func TestTransportDeadlines(t *testing.T) {
+	a, b := memconn.Pipe()
+	s, peer := secure(t, tls.VersionTLS13, transport, a, b)
+	defer b.Close()
+	defer s.Abort()
+	stream.NetConn(s).SetDeadline(time.Unix(1, 0))
+	if n, err := s.Read(make([]byte, 1)); n != 0 || !stream.IsTimeout(err) {
+		t.Errorf("Read: %d, %v", n, err)
+	}
+	stream.NetConn(s).SetWriteDeadline(time.Unix(1, 0))
+	if n, err := s.Write([]byte("abc")); n != 3 || err != nil {
+		t.Errorf("Write: %d, %v", n, err)
+	}
+	if _, err := io.ReadFull(peer, make([]byte, 3)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTransportQueueFull: what crypto/tls sends from inside Read, to a peer that
+// asks for answers and takes none, is bounded, and the end of the Stream.
+func TestTransportQueueFull(t *testing.T) {
+	a, b := memconn.Pipe()
+	s, _ := secure(t, tls.VersionTLS13, transport, a, b)
+	defer b.Close()
+	defer s.Abort()
+	a.SetWriteLimit(0)
+	below := stream.NetConn(s).(*tls.Conn).NetConn()
+	for left := stream.MaxQueued; left > 0; {
+		n, err := below.Write(make([]byte, min(left, 1000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left -= n
+	}
+	if n, err := below.Write([]byte("x")); n != 0 || err == nil {
+		t.Errorf("one too many: %d, %v", n, err)
+	}
+	if _, err := s.Write([]byte("x")); err == nil {
+		t.Error("Write succeeded")
+	}
+}
