@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bodokaiser/walve"
@@ -118,6 +119,44 @@ func TestHTTP2NotChosen(t *testing.T) {
 		_, err = d.dialer(walve.HTTP2Always, refuse, []string{}...).DialURL(t.Context(), "wss://host/")
 		if err == nil {
 			t.Error("no error")
+		}
+	})
+}
+
+// TestHTTP2NotChosenTwice: who waits for the connection of another, for which the
+// server then chooses HTTP/1.1, makes one for HTTP/1.1.
+func TestHTTP2NotChosenTwice(t *testing.T) {
+	dialing(t, func(t *testing.T, d *h2Dials) {
+		chosen := make(chan struct{})
+		dialer := d.dialer(walve.HTTP2Offered, func(_ int, c net.Conn) {
+			<-chosen
+			serveHTTP1(t, c)
+		}, "http/1.1")
+		var waits [2]func() error
+		for i := range waits {
+			waits[i] = background(func() error {
+				c, err := dialer.DialURL(t.Context(), "wss://host/")
+				if err == nil {
+					if proto(c) != 1 {
+						t.Errorf("HTTP/%d", proto(c))
+					}
+					c.Close()
+				}
+				return err
+			})
+		}
+		synctest.Wait()
+		if n := d.count(); n != 1 {
+			t.Errorf("%d connections before the server has chosen", n)
+		}
+		close(chosen)
+		for _, wait := range waits {
+			if err := wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := d.count(); n != 2 {
+			t.Errorf("%d connections", n)
 		}
 	})
 }
@@ -257,6 +296,41 @@ func TestHTTP2Refusals(t *testing.T) {
 		}
 		if n := d.count(); n != 1 {
 			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// TestHTTP2SlowRefusal: the body of a refusal is waited for a second, or as long
+// as the context allows.
+func TestHTTP2SlowRefusal(t *testing.T) {
+	dialing(t, func(t *testing.T, d *h2Dials) {
+		inner := newMemListener()
+		server := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(403)
+			io.WriteString(w, "because")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		})}
+		server.Protocols.SetUnencryptedHTTP2(true)
+		go server.Serve(inner)
+		defer server.Close()
+		dialer := d.dialer(walve.HTTP2Always, func(_ int, c net.Conn) { inner.conns <- c })
+		for _, limit := range []time.Duration{time.Minute, time.Second / 2} {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			begun := time.Now()
+			_, err := dialer.DialURL(ctx, "ws://host/")
+			cancel()
+			if d, want := time.Since(begun), min(limit, time.Second); d != want {
+				t.Errorf("after %v, want %v", d, want)
+			}
+			he, ok := err.(*walve.HandshakeError)
+			if !ok || he.StatusCode != 403 {
+				t.Errorf("%v", err)
+				continue
+			}
+			if b, err := io.ReadAll(he.Response.Body); string(b) != "because" || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
 		}
 	})
 }
