@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -299,6 +300,112 @@ func TestHTTP2StreamReset(t *testing.T) {
 			t.Errorf("%q, %v", b, err)
 		}
 		c.Close()
+		peer.Close()
+	})
+}
+
+// A brokenStream is a handlerStream with an http.ResponseWriter that is not as
+// net/http's.
+type brokenStream struct {
+	*handlerStream
+	flush error
+	panic bool // Write does
+}
+
+func (s *brokenStream) FlushError() error { return s.flush }
+
+func (s *brokenStream) Write(p []byte) (int, error) {
+	if s.panic {
+		panic("the stream is gone")
+	}
+	return s.handlerStream.Write(p)
+}
+
+// TestHTTP2ResponseWriter: an http.ResponseWriter that cannot do what a Conn
+// needs fails the Upgrade, or the Conn, and nothing else.
+func TestHTTP2ResponseWriter(t *testing.T) {
+	t.Run("no deadlines", func(t *testing.T) {
+		s, r, _ := extendedConnect(t)
+		_, err := walve.Upgrade(struct{ http.ResponseWriter }{s}, r)
+		he, ok := err.(*walve.HandshakeError)
+		if !ok || he.StatusCode != http.StatusInternalServerError || !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("Flush fails", func(t *testing.T) {
+		s, r, _ := extendedConnect(t)
+		if _, err := walve.Upgrade(&brokenStream{s, syscall.EPIPE, false}, r); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("Write panics", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, r, peer := extendedConnect(t)
+			c, err := (&walve.Upgrader{KeepAlive: -1}).Upgrade(&brokenStream{s, nil, true}, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Write([]byte("x")) // into the queue
+			synctest.Wait()
+			_, err = c.Write([]byte("x"))
+			if _, ok := err.(*net.OpError); !ok {
+				t.Errorf("Write: %v", err)
+			}
+			c.Close()
+			s.handlerReturns()
+			peer.Close()
+		})
+	})
+}
+
+// TestHTTP2Addresses: those of a request that names none, and of a unix socket.
+func TestHTTP2Addresses(t *testing.T) {
+	for _, test := range []struct {
+		local         net.Addr
+		remote        string // the request's
+		network, want string
+	}{
+		{nil, "", "tcp", ":0"},
+		{nil, "192.0.2.1:1234", "tcp", "192.0.2.1:1234"},
+		{&net.UnixAddr{Net: "unix", Name: "/s"}, "@", "unix", ""},
+		{&net.UnixAddr{Net: "unix", Name: "/s"}, "192.0.2.1:1234", "tcp", "192.0.2.1:1234"},
+	} {
+		s, r, peer := extendedConnect(t)
+		r.RemoteAddr = test.remote
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, test.local))
+		c, err := walve.Upgrade(s, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := c.RemoteAddr(); a.Network() != test.network || a.String() != test.want {
+			t.Errorf("%v, %q: RemoteAddr is %s %v", test.local, test.remote, a.Network(), a)
+		}
+		if a := c.LocalAddr(); a.Network() != "tcp" && a != test.local {
+			t.Errorf("%v: LocalAddr is %s %v", test.local, a.Network(), a)
+		}
+		peer.Close()
+		c.Close()
+		s.handlerReturns()
+	}
+}
+
+// TestHTTP2ServerDeadline: a read deadline that somebody else has set ends the
+// Conn. It is none of the Conn's, after which one could go on.
+func TestHTTP2ServerDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r, peer := extendedConnect(t)
+		c, err := walve.Upgrade(s, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.own.SetReadDeadline(past)
+		_, err = c.Read(make([]byte, 1))
+		var ne net.Error
+		if !errors.As(err, &ne) || ne.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Read: %v", err)
+		}
+		c.Close()
+		s.handlerReturns()
 		peer.Close()
 	})
 }
