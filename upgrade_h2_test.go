@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/h2enabled"
 	"github.com/bodokaiser/walve/internal/memconn"
 )
 
@@ -408,4 +409,26 @@ func TestHTTP2ServerDeadline(t *testing.T) {
 		s.handlerReturns()
 		peer.Close()
 	})
+}
+
+// TestHTTP2NotEnabled: without package enable a Listener's own server leaves
+// HTTP/2 alone, by prior knowledge too.
+func TestHTTP2NotEnabled(t *testing.T) {
+	defer func(was bool) { h2enabled.Server = was }(h2enabled.Server)
+	for _, enabled := range []bool{false, true} {
+		h2enabled.Server = enabled
+		ln, err := walve.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &walve.Dialer{HTTP2: walve.HTTP2Always, Proxy: noProxy}
+		c, err := d.DialURL(t.Context(), "ws://"+ln.Addr().String())
+		if (err == nil) != enabled {
+			t.Errorf("enabled is %t, and a dial by HTTP/2 gives %v", enabled, err)
+		}
+		if err == nil {
+			c.NetConn().Close()
+		}
+		ln.Close()
+	}
 }
