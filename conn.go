@@ -93,7 +93,7 @@ type rare struct {
 	pings  []*ping
 	lastID uint64
 
-	late []chunk // of ReadFrom, for when NextWriter's message has ended
+	late []chunk // of ReadFrom, whose turn has not come; none while rare is shared
 }
 
 var noRare = &rare{} // shared until something is to be stored; never written

@@ -56,7 +56,7 @@ func (c *Conn) ready() error {
 }
 
 // takeQueued moves gathered messages and control frames to unit, at a frame
-// boundary.
+// boundary; before Close's own also what still waits for its turn.
 func (c *Conn) takeQueued() bool {
 	if c.out.left > 0 {
 		return false
@@ -64,11 +64,15 @@ func (c *Conn) takeQueued() bool {
 	c.mu.Lock()
 	q := c.queued
 	c.queued = nil
+	closed := c.closed
 	c.mu.Unlock()
 	if q == nil {
 		return false
 	}
 	c.out.unit = q.gathered
+	if closed {
+		c.keepLate()
+	}
 	for i := range q.control {
 		c.keepControl(&q.control[i])
 	}

@@ -223,8 +223,7 @@ func (w *frameWriter) Close() error {
 	defer c.mu.Unlock()
 	c.framing = false
 	if len(c.late) > 0 && c.out.msg == msgNone {
-		go c.writeLate(nil, c.late...)
-		c.late = nil
+		go c.writeLate(nil)
 	} else {
 		c.msgTurn.release()
 	}

@@ -4,12 +4,14 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 )
 
 // ReadFrom writes what it reads from r until io.EOF, each chunk as one binary
 // message, and returns how many bytes the peer will get. When the write
 // deadline passes, a chunk that was read from r is kept, counted, and sent as
-// soon as the peer takes it.
+// soon as the peer takes it. Close sends it first, unless it comes inside a
+// message of NextWriter or a compressed one that has no end yet.
 //
 // On a server without TLS the kernel moves the bytes of an *os.File (sendfile)
 // and, on Linux, of a *net.TCPConn or *net.UnixConn (splice), also when io.Copy
@@ -72,7 +74,7 @@ func (c *Conn) writeChunk(u *unit, n int) error {
 		if !c.msgTurn.take() {
 			w = c.msgTurn.enqueue()
 		}
-		go c.writeLate(w, chunk{u, n})
+		c.writeLaterLocked(w, chunk{u, n})
 		return err
 	}
 	if err != nil {
@@ -80,7 +82,7 @@ func (c *Conn) writeChunk(u *unit, n int) error {
 	}
 	err = c.takeWireLocked()
 	if isTimeout(err) {
-		go c.writeLate(nil, chunk{u, n})
+		c.writeLaterLocked(nil, chunk{u, n})
 		return err
 	}
 	if err == nil {
@@ -99,34 +101,68 @@ type chunk struct {
 	n int
 }
 
+// writeLaterLocked has k written when w gets the turn, or nil has it.
+func (c *Conn) writeLaterLocked(w *waiter, k chunk) {
+	r := c.rareLocked()
+	r.late = append(r.late, k)
+	go c.writeLate(w)
+}
+
 // writeLate waits for its turn, without a deadline, on behalf of a ReadFrom
-// that has returned, and without w has it. Close, if it comes, finds the chunks
-// among what is pending; a message begun with NextWriter comes to its end first.
-func (c *Conn) writeLate(w *waiter, chunks ...chunk) {
+// that has returned, and without w has it. Close, if it comes, does not wait:
+// see keepLate. A message begun with NextWriter comes to its end first, and
+// frameWriter.Close then to this.
+func (c *Conn) writeLate(w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w != nil && c.waitLocked(&c.msgTurn, w, &never, true) != nil {
 		return
 	}
 	defer c.msgTurn.release()
-	if c.out.msg == msgFrames {
-		r := c.rareLocked()
-		r.late = append(r.late, chunks...) // for frameWriter.Close
+	if c.overLocked() != nil || c.out.msg == msgFrames || c.takeLocked(&c.wireTurn, &never, true) != nil {
 		return
 	}
-	c.takeLocked(&c.wireTurn, &never, false)
-	over := c.overLocked() != nil
 	c.liftLocked()
+	for {
+		c.mu.Unlock()
+		err := c.ready()
+		c.mu.Lock()
+		if err != nil || c.closed || len(c.late) == 0 {
+			break
+		}
+		k := c.late[0]
+		c.late = slices.Delete(c.late, 0, 1)
+		c.mu.Unlock()
+		c.writeFilled(k.u, k.n, OpBinary, true)
+		c.mu.Lock()
+	}
+	c.releaseWireLocked()
+}
+
+// keepLate puts the chunks whose turn had not come when Close did before the
+// Close frame. Who has the turn will write no more but may still compress, so
+// this does not, nor does it go on with a message that may be compressed.
+// Inside a message of NextWriter there is no place for them: the peer sees that
+// it has no end.
+func (c *Conn) keepLate() {
+	c.mu.Lock()
+	late := c.late
+	if len(late) > 0 {
+		c.late = nil
+	}
 	c.mu.Unlock()
-	for _, k := range chunks {
-		if over || c.ready() != nil {
-			c.appendKept(k.u, k.n)
-		} else {
-			c.writeFilled(k.u, k.n, OpBinary, true)
+	o := &c.out
+	if o.closed || o.msg == msgFrames || o.msg == msgStream && c.z != nil {
+		return
+	}
+	for _, k := range late {
+		k.u.fillHeader(c.nextHeader(OpBinary, true, int64(k.n)))
+		o.keep(k.u.rest())
+		k.u.free()
+		if o.msg == msgStream {
+			o.msg = msgNone
 		}
 	}
-	c.mu.Lock()
-	c.releaseWireLocked()
 }
 
 // writeKept writes a chunk of ReadFrom. The caller holds both turns.
