@@ -129,6 +129,9 @@ func (c *Conn) sendFile(rf io.ReaderFrom, f file, pos, n int64) (int64, error) {
 func (c *Conn) keepRest(r io.Reader, moved, n int64, timeout error) (int64, error) {
 	rest := make([]byte, n-moved)
 	if _, err := io.ReadFull(r, rest); err != nil {
+		if err == io.EOF { // of a file that has become shorter: no end of this
+			err = io.ErrUnexpectedEOF
+		}
 		c.fail("write", err)
 		return moved, c.opError("write", err)
 	}

@@ -61,7 +61,7 @@ func TestReadFromKernel(t *testing.T) {
 			for i := range want {
 				want[i] ^= 1
 			}
-			return struct{ io.Reader }{flipReader{f}}, want
+			return struct{ fileReader }{flipReader{f}}, want
 		}},
 	}
 	for _, p := range rawPairs() {
@@ -96,6 +96,14 @@ func TestReadFromKernel(t *testing.T) {
 			}
 		}
 	}
+}
+
+// fileReader is what ReadFrom and package net look for in an *os.File, without
+// its WriteTo.
+type fileReader interface {
+	io.ReadSeeker
+	syscall.Conn
+	Stat() (os.FileInfo, error)
 }
 
 type flipReader struct{ *os.File }
