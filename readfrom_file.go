@@ -2,6 +2,7 @@ package walve
 
 import (
 	"io"
+	"net"
 	"os"
 	"reflect"
 	"syscall"
@@ -33,7 +34,7 @@ func (c *Conn) fromKernelLimited(r io.Reader, limit int64) (int64, error) {
 	if f, ok := r.(file); ok && isStd(r, "os", "File", "fileWithoutWriteTo") {
 		return c.fromFile(f, limit)
 	}
-	if s, ok := r.(syscall.Conn); ok && limit < 0 && isStd(r, "net", "TCPConn", "UnixConn", "tcpConnWithoutWriteTo") {
+	if s, ok := r.(socket); ok && limit < 0 && isStd(r, "net", "TCPConn", "UnixConn", "tcpConnWithoutWriteTo") {
 		return c.fromSocket(s)
 	}
 	return 0, nil
@@ -43,6 +44,13 @@ func (c *Conn) fromKernelLimited(r io.Reader, limit int64) (int64, error) {
 type file interface {
 	io.ReadSeeker
 	Stat() (os.FileInfo, error)
+}
+
+// socket is what a *net.TCPConn and a *net.UnixConn are, and what io.Copy passes
+// on in their place.
+type socket interface {
+	net.Conn
+	syscall.Conn
 }
 
 // isStd reports whether r is of one of the named types of the standard library
@@ -65,12 +73,9 @@ func isStd(r io.Reader, pkg string, names ...string) bool {
 // bytes if limit is not negative: by sendfile, where the system has it.
 func (c *Conn) fromFile(f file, limit int64) (total int64, err error) {
 	rf, ok := c.s.(io.ReaderFrom)
+	pos, serr := f.Seek(0, io.SeekCurrent)
 	info, err := f.Stat()
-	if !ok || err != nil || !info.Mode().IsRegular() {
-		return 0, nil
-	}
-	pos, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
+	if !ok || serr != nil || err != nil || !info.Mode().IsRegular() {
 		return 0, nil
 	}
 	size := info.Size() - pos

@@ -2,7 +2,6 @@ package walve
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -57,12 +56,9 @@ func (p relayPipe) close() {
 	syscall.Close(p.w)
 }
 
-// Read reads what is in the pipe: io.EOF when that is nothing.
+// Read reads what is in the pipe, which is not empty.
 func (p relayPipe) Read(b []byte) (int, error) {
 	n, err := syscall.Read(p.r, b)
-	if err == syscall.EAGAIN || n == 0 {
-		return 0, io.EOF
-	}
 	return max(n, 0), err
 }
 
@@ -80,17 +76,14 @@ func splice(from, to, n int) (int, error) {
 
 // fromSocket sends what comes in on src until its end, without a copy through
 // this process, each fill of a pipe as one message.
-func (c *Conn) fromSocket(src syscall.Conn) (total int64, err error) {
+func (c *Conn) fromSocket(src socket) (total int64, err error) {
 	dst, ok := c.s.(syscall.Conn)
 	if !ok {
 		return 0, nil
 	}
 	in, err := src.SyscallConn()
-	if err != nil {
-		return 0, nil
-	}
-	out, err := dst.SyscallConn()
-	if err != nil {
+	out, oerr := dst.SyscallConn()
+	if err != nil || oerr != nil {
 		return 0, nil
 	}
 	for {
@@ -102,7 +95,10 @@ func (c *Conn) fromSocket(src syscall.Conn) (total int64, err error) {
 			return total, nil // copying goes on from here, and meets the end too
 		}
 		if err != nil {
-			return total, sourceError(src, err)
+			if oe, ok := err.(*net.OpError); ok {
+				err = oe.Err
+			}
+			return total, stream.OpError(src, "read", err) // as a Read of src says it
 		}
 		moved, err := c.relay(p, out, int64(n))
 		total += moved
@@ -110,17 +106,6 @@ func (c *Conn) fromSocket(src syscall.Conn) (total int64, err error) {
 			return total, err
 		}
 	}
-}
-
-// sourceError makes of err what a Read of src would return.
-func sourceError(src syscall.Conn, err error) error {
-	if oe, ok := err.(*net.OpError); ok {
-		err = oe.Err
-	}
-	if c, ok := src.(net.Conn); ok {
-		return stream.OpError(c, "read", err)
-	}
-	return err
 }
 
 var errNoSplice = errors.New("nothing to splice")

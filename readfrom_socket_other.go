@@ -2,7 +2,5 @@
 
 package walve
 
-import "syscall"
-
 // fromSocket leaves everything to copying: only Linux has splice.
-func (c *Conn) fromSocket(syscall.Conn) (int64, error) { return 0, nil }
+func (c *Conn) fromSocket(socket) (int64, error) { return 0, nil }
