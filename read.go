@@ -279,8 +279,10 @@ func (c *Conn) fill() error {
 	c.noteMore(false)
 	b, n, err := stream.ReadBuffer(c.s)
 	if n > 0 {
+		// What crypto/tls returns with data, its end in TLS 1.2, comes again.
 		in.buf, in.r, in.w = b, 0, uint16(n)
 		c.noteActive()
+		return nil
 	}
 	if err != nil {
 		return c.readError(err)
