@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -116,6 +117,52 @@ func TestGather(t *testing.T) {
 				<-echoed
 				raw.Close()
 				server.Close()
+			})
+		})
+	}
+}
+
+// TestGatherRefuses has WriteMessage fail where it would gather: nothing is
+// sent, and what was gathered before leaves.
+func TestGatherRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(t *testing.T, c *walve.Conn)
+		check func(t testing.TB, what string, err error)
+	}{
+		{"closed", func(t *testing.T, c *walve.Conn) { c.Close() },
+			func(t testing.TB, what string, err error) { checkOpError(t, what, err, net.ErrClosed) }},
+		{"deadline", func(t *testing.T, c *walve.Conn) { c.SetWriteDeadline(past) }, checkTimeout},
+		{"message open", func(t *testing.T, c *walve.Conn) {
+			if err := writeNext(c, walve.Header{Opcode: bin, Length: 4}, []byte("open")); err != nil {
+				t.Fatal(err)
+			}
+		}, func(t testing.TB, what string, err error) { wantOpError(t, what, err, nil) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+				c, own, peer := memConn(cfg)
+				peer.Write(newScript(!cfg.Client, scriptFrame{bin, true, "1"}, scriptFrame{bin, true, "2"}, scriptFrame{bin, true, "3"}).wire)
+				for i := range 2 {
+					op, p, err := c.ReadMessage()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if i == 1 {
+						tt.spoil(t, c)
+					}
+					if err := c.WriteMessage(op, p); i == 0 && err != nil {
+						t.Fatal(err)
+					} else if i == 1 {
+						tt.check(t, "WriteMessage", err)
+					}
+				}
+				synctest.Wait()
+				if got := decode(t, take(t, own, peer), cfg.Client); got[0] != (scriptFrame{bin, true, "1"}) || strings.Contains(fmt.Sprint(got[1:]), `"2"`) {
+					t.Errorf("the peer got %v", got)
+				}
+				peer.Close()
+				c.Close()
 			})
 		})
 	}

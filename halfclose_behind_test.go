@@ -53,6 +53,42 @@ func TestRule6ControlBehindClose(t *testing.T) {
 	}
 }
 
+// TestRule6DataBehindClose: data behind the peer's Close frame breaks the
+// protocol, also when nobody reads any more.
+func TestRule6DataBehindClose(t *testing.T) {
+	bothRoles(t, func(t *testing.T, client bool) {
+		for name, b0 := range map[string]walve.Opcode{"message": fin | bin, "fragment": bin} {
+			t.Run(name, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					c, p := newWirePeer(t, walve.TestConfig{Client: client, HalfClose: true})
+					p.send(fin|bin, "unread")
+					_, left, err := c.NextReader()
+					if err != nil {
+						t.Fatal(err)
+					}
+					p.send(fin|cls, closePayload(1000, ""))
+					if _, err := io.Copy(io.Discard, c); err != nil {
+						t.Fatal(err)
+					}
+					_, err = left.Read(make([]byte, 1))
+					wantOpError(t, "reader left behind", err, nil)
+					payload := "x"
+					if b0 == bin {
+						payload = "" // a fragment that is empty, even
+					}
+					p.send(b0, payload)
+					p.wantClose(1002)
+					synctest.Wait()
+					_, err = c.Write([]byte("on"))
+					wantProtocolError(t, "Write", err, 1002)
+					p.Close()
+					c.Close()
+				})
+			})
+		}
+	})
+}
+
 // TestRule6PingWhenBothHaveClosed: once both ends have closed their directions
 // and the stream has ended, Ping says net.ErrClosed, as Read says io.EOF.
 func TestRule6PingWhenBothHaveClosed(t *testing.T) {

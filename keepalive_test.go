@@ -63,7 +63,7 @@ func wantKeepAliveError(t testing.TB, what string, err error) {
 		Timeout() bool
 		Temporary() bool
 	}) // net.Error, whose Temporary is deprecated; crypto/tls asks for it
-	if !ok || !ne.Timeout() || ne.Temporary() || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+	if !ok || !ne.Timeout() || ne.Temporary() || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || !errorIn(err, "does not answer") {
 		t.Errorf("%s: %#v, want a timeout that is not temporary and not a deadline", what, err)
 	}
 }

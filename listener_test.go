@@ -633,6 +633,14 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	return l.memListener.Accept()
 }
 
+// A brokenListener fails to accept with a bare error.
+type brokenListener struct {
+	*memListener
+	err error
+}
+
+func (l brokenListener) Accept() (net.Conn, error) { return nil, l.err }
+
 // TestListenerAcceptErrors: a process that is out of descriptors goes on when
 // it has some again; what ends the socket for good ends Accept, with the cause.
 func TestListenerAcceptErrors(t *testing.T) {
@@ -660,6 +668,12 @@ func TestListenerAcceptErrors(t *testing.T) {
 			t.Errorf("Accept: %v", err)
 		}
 		<-other.done
+		wantClosed(t, l.Close())
+
+		l = walve.NewListener(brokenListener{newMemListener(), broken})
+		if _, err := l.Accept(); !errors.As(err, &oe) || oe.Op != "accept" || oe.Err != broken {
+			t.Errorf("Accept: %v", err)
+		}
 		wantClosed(t, l.Close())
 	})
 }

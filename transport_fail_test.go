@@ -46,17 +46,19 @@ func TestReadErrorWithData(t *testing.T) {
 	bothRoles(t, func(t *testing.T, client bool) {
 		for _, tt := range []struct {
 			frames []any
+			data   string
 			want   error
 		}{
-			{[]any{fin | bin, "data", fin | cls, "\x03\xe8"}, io.EOF},
-			{[]any{fin | bin, "data"}, syscall.ECONNRESET},
+			{[]any{fin | bin, "data", fin | cls, "\x03\xe8"}, "data", io.EOF},
+			{[]any{fin | bin, "data"}, "data", syscall.ECONNRESET},
+			{[]any{fin | cls, "\x03\xe8"}, "", io.EOF},
 		} {
 			for _, size := range []int{1, 4 << 10} {
 				wire := sends(tt.frames...)(!client)
 				nc := &recordedConn{in: iotest.DataErrReader(io.MultiReader(strings.NewReader(string(wire)), iotest.ErrReader(reset)))}
 				c := walve.NewTestConn(nc, walve.TestConfig{Client: client})
 				got, err := readToError(c, size)
-				if string(got) != "data" || !errors.Is(err, tt.want) {
+				if string(got) != tt.data || !errors.Is(err, tt.want) {
 					t.Errorf("buffer of %d: %q, %v, want %v", size, got, err, tt.want)
 				}
 				c.Close()
