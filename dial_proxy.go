@@ -1,6 +1,7 @@
 package walve
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -95,15 +96,12 @@ func connectSOCKS(ctx context.Context, conn net.Conn, u *url.URL, t *target) (ne
 		auth.Password, _ = u.User.Password()
 	}
 	socks, err := proxy.SOCKS5("tcp", u.Host, auth, nil)
-	if err != nil {
-		return nil, err
-	}
 	// The other methods of socks wrap the connection in a type of their own.
 	on, ok := socks.(interface {
 		DialWithConn(ctx context.Context, c net.Conn, network, address string) (net.Addr, error)
 	})
 	if !ok {
-		return nil, errors.New("golang.org/x/net/proxy cannot use a connection")
+		return nil, cmp.Or(err, errors.New("golang.org/x/net/proxy cannot use a connection"))
 	}
 	if _, err := on.DialWithConn(ctx, conn, "tcp", t.addr); err != nil {
 		return nil, err

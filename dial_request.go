@@ -83,9 +83,7 @@ func parseTarget(raw string) (*target, error) {
 		if path != "" && path[0] != '/' {
 			path = "/" + path
 		}
-		if t.url.Path, err = url.PathUnescape(path); err != nil {
-			return fail("it is malformed")
-		}
+		t.url.Path, _ = url.PathUnescape(path) // a part of EscapedPath
 		t.url.RawPath = path
 		t.url.Host = t.host
 		return t, nil

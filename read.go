@@ -107,9 +107,6 @@ func (c *Conn) read(p []byte) (int, error) {
 		if in.err != nil {
 			return 0, in.err
 		}
-		if in.buf != nil {
-			continue
-		}
 		direct := p
 		if c.z != nil {
 			direct = c.plainPayload(p)

@@ -77,6 +77,12 @@ func TestCorrupt(t *testing.T) {
 	match := func(code, extra, extraBits int) []byte {
 		return block(1).code(0x30+'a', 8).code(1, 7).code(code, 5).bits(extra, extraBits).code(0, 7).b
 	}
+	early := func(w *bitWriter) []byte {
+		for range 40 {
+			w.code(0x30+'!', 8)
+		}
+		return w.b
+	}
 	clens := func(nlit, ndist int, lengths ...int) *bitWriter {
 		w := block(2).bits(nlit-257, 5).bits(ndist-1, 5).bits(19-4, 4)
 		order := []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
@@ -112,12 +118,16 @@ func TestCorrupt(t *testing.T) {
 		{"no code for lengths", block(2).bits(0, 5).bits(0, 5).bits(0, 4).bits(0, 100).b},
 		{"repeat at the beginning", clens(257, 1, eight...).bits(1, 1).bits(0, 2).bits(0, 100).b},
 		{"repeat beyond the end", clens(257, 1, one...).bits(1, 1).bits(127, 7).bits(1, 1).bits(127, 7).bits(0, 100).b},
+		// With so much behind it that symbols looks at neither end.
+		{"fixed length code 286, early", early(block(1).code(0x30+'a', 8).code(0xc6, 8).code(0, 5))},
+		{"fixed distance code 30, early", early(block(1).code(0x30+'a', 8).code(1, 7).code(30, 5))},
+		{"distance before the beginning, early", early(block(1).code(0x30+'a', 8).code(1, 7).code(1, 5))},
 		{"literals over-subscribed", clens(257, 1, one...).bits(0, 300).b},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, step := range []int{1, 100} {
+			for _, step := range []int{1, 100, 1000} {
 				z := deflate.NewInflater(15, true)
-				if got, err := inflate(z, tt.payload, step, step); err != deflate.ErrCorrupt {
+				if got, err := inflate(z, tt.payload, step, step); err != deflate.ErrCorrupt || strings.HasSuffix(tt.name, "early") && string(got) != "a" {
 					t.Errorf("in steps of %d: %q, %v", step, got, err)
 				}
 				if n, _, _, err := z.Inflate(make([]byte, 10), []byte("\x00"), true); n != 0 || err != deflate.ErrCorrupt {

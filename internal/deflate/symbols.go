@@ -81,10 +81,8 @@ func (m *message) symbols(dst []byte, n int, src []byte, w *window) (int, []byte
 				}
 				hold >>= distBits
 				count -= distBits
+				// Only fixed codes have distances that may not occur; they are short.
 				e = dist[int(e>>16)+int(hold&(1<<(e>>4&15)-1))]
-				if e&isSpecial != 0 {
-					return n, src, corrupt
-				}
 			}
 			hold >>= e & 15
 			count -= uint(e & 15)
