@@ -370,3 +370,29 @@ func TestRule5CloseWithAWriterOpen(t *testing.T) {
 		}
 	})
 }
+
+// TestRule5CloseAsTurnPasses closes in the moment in which a Read that waited is
+// given its turn.
+func TestRule5CloseAsTurnPasses(t *testing.T) {
+	for range 50 { // which comes first is up to chance
+		everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+			c, _, peer := memConn(cfg)
+			first := beginErr(func() error {
+				if _, err := c.Read(make([]byte, 1)); err != nil {
+					return err
+				}
+				return c.Close()
+			})
+			synctest.Wait()
+			second := begin(func() (int, error) { return c.Read(make([]byte, 1)) })
+			synctest.Wait()
+			peer.Write(newScript(!cfg.Client, scriptFrame{bin, true, "1"}).wire)
+			if err := (<-first).err; err != nil {
+				t.Error(err)
+			}
+			r := <-second
+			checkOpError(t, "Read", r.err, net.ErrClosed)
+			peer.Close()
+		})
+	}
+}
