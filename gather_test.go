@@ -167,3 +167,36 @@ func TestGatherRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestGatherFull answers more than is gathered while nothing leaves: WriteMessage
+// then waits, and all answers come, in order.
+func TestGatherFull(t *testing.T) {
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		const n = 20
+		c, own, peer := memConn(cfg)
+		own.SetWriteLimit(0)
+		var in, want []scriptFrame
+		for i := range n {
+			in = append(in, scriptFrame{bin, true, "?"})
+			want = append(want, scriptFrame{bin, true, strings.Repeat(string(rune('a'+i)), 2<<10)})
+		}
+		peer.Write(newScript(!cfg.Client, in...).wire)
+		answered := begin(func() (i int, err error) {
+			for ; i < n && err == nil; i++ {
+				if _, _, err = c.ReadMessage(); err == nil {
+					err = c.WriteMessage(bin, []byte(want[i].payload))
+				}
+			}
+			return i, err
+		})
+		synctest.Wait()
+		pending(t, "the answers", answered)
+		own.SetWriteLimit(-1)
+		if r := <-answered; r.n != n || r.err != nil {
+			t.Fatalf("%d answers, %v", r.n, r.err)
+		}
+		synctest.Wait()
+		checkFrames(t, "answers", decode(t, take(t, own, peer), cfg.Client), want...)
+		closeBoth(t, c, peer)
+	})
+}

@@ -138,6 +138,35 @@ func TestRule2ReadFromKeptWhenCloseComes(t *testing.T) {
 	}
 }
 
+// deafConn takes every write deadline and keeps none.
+type deafConn struct{ *memconn.Conn }
+
+func (deafConn) SetWriteDeadline(time.Time) error { return nil }
+
+// TestRule2ReadFromKeptBehindDeafWrite is that behind a Write which neither the
+// deadline nor Close can cut: it comes to the end of its frame.
+func TestRule2ReadFromKeptBehindDeafWrite(t *testing.T) {
+	everyConfig(t, func(t *testing.T, cfg walve.TestConfig) {
+		own, peer := memconn.Pipe(memconn.Buffer(1 << 20))
+		c := walve.NewTestConn(deafConn{own}, cfg)
+		own.SetWriteLimit(3)
+		p := strings.Repeat("x", 100<<10)
+		write := begin(func() (int, error) { return c.Write([]byte(p)) })
+		synctest.Wait()
+		lateReadFrom(t, c)
+		closed := background(c.Close)
+		synctest.Wait()
+		own.SetWriteLimit(-1)
+		if err := closed(); err != nil {
+			t.Error(err)
+		}
+		n := (<-write).n
+		checkFrames(t, "data", decode(t, take(t, own, peer), cfg.Client),
+			scriptFrame{bin, false, p[:n]}, scriptFrame{cont, true, "late"}, closeFrame(1000, ""))
+		peer.Close()
+	})
+}
+
 // TestRule2ReadFromKeptBehindWriteWhenCloseComes is that behind a Write of
 // several frames that the deadline cuts as well, or that Close does.
 func TestRule2ReadFromKeptBehindWriteWhenCloseComes(t *testing.T) {
