@@ -66,6 +66,9 @@ func TestWriteLimitCutsExactly(t *testing.T) {
 		go a.Write([]byte("hello"))
 		synctest.Wait()
 		read(t, b, "he", nil)
+		if n, err := b.Read(nil); n != 0 || err != nil { // does not wait
+			t.Errorf("Read(nil) = %d, %v", n, err)
+		}
 		a.SetWriteLimit(3)
 		synctest.Wait()
 		read(t, b, "llo", nil)
