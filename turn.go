@@ -124,9 +124,19 @@ func (c *Conn) waitLocked(t *turn, w *waiter, by *time.Time, untilOver bool) err
 			continue
 		}
 		if err != nil && !t.leave(w) {
-			t.release() // granted in the same moment
+			c.giveBackLocked(t) // granted in the same moment
 		}
 		return err
+	}
+}
+
+// giveBackLocked releases t for one who has got it and does not want it any
+// more. What was queued meanwhile was left to whoever holds the wire.
+func (c *Conn) giveBackLocked(t *turn) {
+	if t == &c.wireTurn {
+		c.releaseWireLocked()
+	} else {
+		t.release()
 	}
 }
 

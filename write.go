@@ -174,7 +174,7 @@ func (c *Conn) takeForWriteLocked(t *turn) error {
 		return c.opError("write", err)
 	}
 	if err := c.unwritableLocked(); err != nil { // things change during a wait
-		t.release()
+		c.giveBackLocked(t)
 		return err
 	}
 	return nil
