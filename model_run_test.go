@@ -195,6 +195,9 @@ func (r *modelRun) run() {
 		}
 	}
 	r.within("writers", &busy)
+	// An end that both have closed reads no more before Close: a Pong behind the
+	// peer's Close frame has to find room, as it does in a socket.
+	na.Grow(4096)
 	for _, s := range r.sides {
 		s.finish(&busy)
 	}

@@ -25,6 +25,9 @@ func (c *Conn) Cut(n int64, by Cut) {
 // limit is set anew or the write deadline comes. n < 0: no limit.
 func (c *Conn) SetWriteLimit(n int64) { c.change(func() { c.limit = n }) }
 
+// Grow makes room for n bytes in each direction, if there is less.
+func (c *Conn) Grow(n int) { c.change(func() { c.size = max(c.size, n) }) }
+
 // SetMaxRead makes Read return at most n bytes. 0: as many as there are.
 func (c *Conn) SetMaxRead(n int) { c.change(func() { c.maxRead = n }) }
 

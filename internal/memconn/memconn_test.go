@@ -78,6 +78,23 @@ func TestWriteLimitCutsExactly(t *testing.T) {
 	})
 }
 
+func TestGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(memconn.Buffer(2))
+		write(t, a, "he", 2, nil)
+		go a.Write([]byte("llo"))
+		synctest.Wait()
+		for _, n := range []int{5, 1} {
+			b.Grow(n)
+			synctest.Wait()
+			if n := a.Written(); n != 5 {
+				t.Errorf("Written = %d", n)
+			}
+		}
+		read(t, b, "hello", nil)
+	})
+}
+
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe(memconn.Buffer(4))
