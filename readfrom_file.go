@@ -8,10 +8,11 @@ import (
 	"syscall"
 )
 
-// maxKernelFrame bounds a frame whose payload the kernel moves, and so what is
-// read into memory when a deadline cuts it. sendfile wants frames of 1 MiB and
-// more: at 64 KiB it costs half as much again.
-const maxKernelFrame = 1 << 20
+// maxFileFrame bounds a frame whose payload is sent by sendfile, and so what is
+// read into memory when a deadline cuts it. In frames of 4 MiB a file costs the
+// server what it costs without frames, in those of 1 MiB a tenth more, and in
+// those of 64 KiB half as much again.
+const maxFileFrame = 4 << 20
 
 // fromKernel moves what r holds with the kernel's help, where r is a file or a
 // socket and the frames are neither masked nor compressed, and returns how much
@@ -84,7 +85,7 @@ func (c *Conn) fromFile(f file, limit int64) (total int64, err error) {
 	}
 	for total < size && err == nil {
 		var n int64
-		n, err = c.sendFile(rf, f, pos+total, min(size-total, maxKernelFrame))
+		n, err = c.sendFile(rf, f, pos+total, min(size-total, maxFileFrame))
 		total += n
 	}
 	return total, err

@@ -21,7 +21,12 @@ var relayPipes struct {
 	free []relayPipe
 }
 
-const maxFreePipes = 16
+const (
+	maxFreePipes = 16
+	// maxPipe is what a pipe holds, and so a frame of a relay: by default the
+	// most that Linux gives everybody.
+	maxPipe = 1 << 20
+)
 
 func getRelayPipe() (relayPipe, error) {
 	relayPipes.Lock()
@@ -36,7 +41,7 @@ func getRelayPipe() (relayPipe, error) {
 		return relayPipe{}, err
 	}
 	// If this fails the pipe stays at 64 KiB and frames are smaller.
-	syscall.Syscall(syscall.SYS_FCNTL, uintptr(fds[1]), syscall.F_SETPIPE_SZ, maxKernelFrame)
+	syscall.Syscall(syscall.SYS_FCNTL, uintptr(fds[1]), syscall.F_SETPIPE_SZ, maxPipe)
 	return relayPipe{r: fds[0], w: fds[1]}, nil
 }
 
@@ -120,7 +125,7 @@ func fillPipe(in syscall.RawConn) (p relayPipe, n int, err error) {
 		if p, noPipe = getRelayPipe(); noPipe != nil {
 			return true
 		}
-		if n, err = splice(int(fd), p.w, maxKernelFrame); n > 0 {
+		if n, err = splice(int(fd), p.w, maxPipe); n > 0 {
 			return true
 		}
 		p.put()
