@@ -60,22 +60,24 @@ type Conn struct {
 	wireTurn   turn       // held by the one who writes to the stream: a user's call or flush
 	readBy     time.Time
 	writeBy    time.Time
-	closed     bool   // Close was called
-	ended      bool   // a Close frame was queued, or can no longer be: nothing may be written
-	applied    bool   // the stream's write deadline is writeBy
-	timed      bool   // the stream has a write deadline
-	userWrite  bool   // wireTurn is held by a user's call, whom writeBy governs
-	flushing   bool   // the goroutine that sends what is left over is there
-	framing    bool   // NextWriter's writer is open
-	broken     bool   // the peer broke the protocol
-	peerDone   bool   // the peer's Close frame was read
-	deaf       bool   // nothing will be read any more, readErr says why
-	halfClosed bool   // reads return io.EOF, hearControl reads
-	reads      uint8  // counts reads, for the keep-alive timer
-	seen       uint8  // reads when it sent its Ping
-	idle       uint8  // its half intervals without anything read
-	queued     *queue // waits for whoever writes next; nil: nothing
-	timer      *time.Timer
+	closed     bool            // Close was called
+	ended      bool            // a Close frame was queued, or can no longer be: nothing may be written
+	applied    bool            // the stream's write deadline is writeBy
+	timed      bool            // the stream has a write deadline
+	userWrite  bool            // wireTurn is held by a user's call, whom writeBy governs
+	flushing   bool            // the goroutine that sends what is left over is there
+	framing    bool            // NextWriter's writer is open
+	broken     bool            // the peer broke the protocol
+	peerDone   bool            // the peer's Close frame was read
+	deaf       bool            // nothing will be read any more, readErr says why
+	halfClosed bool            // reads return io.EOF, hearControl reads
+	reads      uint8           // counts reads, for the keep-alive timer
+	seen       uint8           // reads when it sent its Ping
+	idle       uint8           // its half intervals without anything read
+	queued     *queue          // waits for whoever writes next; nil: nothing
+	timerRound uint8           // for timer, see run
+	timerAt    int32           // where it is among timer's
+	timer      *keepAliveTimer // nil: no KeepAlive, or no more
 	*rare
 }
 
@@ -113,9 +115,9 @@ func newConn(s stream.Stream, hs *handshake, buffered []byte) *Conn {
 	}
 	c.in.stash(buffered)
 	if hs.keepAlive > 0 {
-		c.mu.Lock() // the timer may be short
-		defer c.mu.Unlock()
-		c.timer = time.AfterFunc(hs.keepAlive/2, c.keepAlive)
+		c.mu.Lock() // the interval may be short
+		c.startTimerLocked()
+		c.mu.Unlock()
 	}
 	return c
 }

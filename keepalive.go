@@ -15,14 +15,15 @@ const (
 	failAfter = 4
 )
 
-// keepAlive runs on the Conn's timer every half interval; that is fine enough
-// for a Ping well within the 60 s that proxies allow, at no cost to Read. An
-// interval without anything read sends a Ping; a whole further one, in which a
-// read waited, and the Conn fails.
+// keepAlive is called every half interval; that is fine enough for a Ping well
+// within the 60 s that proxies allow, at no cost to Read. An interval without
+// anything read sends a Ping; a whole further one, in which a read waited, and
+// the Conn fails. It does not wait for anything.
 func (c *Conn) keepAlive() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.overLocked() != nil || c.deaf || c.ended && !c.hs.halfClose {
-		c.mu.Unlock()
+		c.stopTimerLocked()
 		return
 	}
 	c.idle++
@@ -44,16 +45,7 @@ func (c *Conn) keepAlive() {
 		// A caller that reads with short deadlines has another read in
 		// progress by now and gets half an interval more, so that a read that
 		// has just begun is not taken for one that waited.
-		c.mu.Unlock()
-		c.fail("read", keepAliveError{})
-		return
-	}
-	c.timer.Reset(c.hs.keepAlive / 2)
-	c.mu.Unlock()
-}
-
-func (c *Conn) stopTimerLocked() {
-	if c.timer != nil {
-		c.timer.Stop()
+		c.stopTimerLocked()
+		go c.fail("read", keepAliveError{})
 	}
 }
