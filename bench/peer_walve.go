@@ -43,9 +43,10 @@ var walvePlainPeer = &Peer{
 	},
 }
 
-// messages reports whether the message calls are what w asks for.
+// messages reports whether the message calls are what w asks for. Those that
+// wait with compression are sent messages that no small buffer takes at once.
 func (w Work) messages() bool {
-	return w.API == Messages
+	return w.API == Messages || w.Kind == Idle && w.Compression != Uncompressed
 }
 
 func (w Work) walveCompression() *walve.Compression {
