@@ -46,9 +46,10 @@ const (
 	minWindow = 65535
 	maxWindow = math.MaxInt32 // 6.9.1
 
-	// readFrameSize is announced as SETTINGS_MAX_FRAME_SIZE. Payload of DATA
-	// is not buffered as a whole; four TLS records a frame save a server work.
-	readFrameSize = 64 << 10
+	// readFrameSize is announced as SETTINGS_MAX_FRAME_SIZE. Payload of DATA is
+	// not buffered as a whole, so it may be large: what fills five TLS records,
+	// 64 KiB with the headers of WebSocket frames among it.
+	readFrameSize = 80<<10 - frameHeaderLen
 	// maxHeaderList bounds a response's header, as 6.5.2 counts its size, and
 	// half of what it may take on the wire.
 	maxHeaderList = 64 << 10

@@ -139,7 +139,7 @@ func (c *Conn) send(ctl, out []byte) (err error) {
 		_, err = c.nc.Write(ctl)
 	}
 	if len(out) > 0 && err == nil {
-		_, err = c.nc.Write(out)
+		_, err = stream.WriteRecords(c.nc, out)
 	}
 	if cap(out) >= maxQueued && cap(out) <= 2*maxQueued {
 		out = out[:0]

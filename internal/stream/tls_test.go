@@ -524,6 +524,37 @@ func TestRecordsLeaveTogether(t *testing.T) {
 	peer.Close()
 }
 
+// WriteRecords does the same for a tls.Conn that is not a Stream's.
+func TestWriteRecords(t *testing.T) {
+	a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+	count := &countConn{Conn: a}
+	server, peer := handshake(t, tls.VersionTLS13, transport, count, b)
+	for _, tt := range []struct{ length, writes int }{
+		{1, 1}, {16 << 10, 1}, {32<<10 + 4, 1}, {48<<10 + 1, 2}, {200 << 10, 5},
+	} {
+		count.writes = 0
+		want, got := pattern(tt.length), make([]byte, tt.length)
+		if n, err := stream.WriteRecords(server, want); n != tt.length || err != nil || count.writes != tt.writes {
+			t.Errorf("%d bytes: %d, %v in %d writes, not %d", tt.length, n, err, count.writes, tt.writes)
+		}
+		if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the peer read something else (%v)", err)
+		}
+	}
+	plain, other := memconn.Pipe() // no TLS: a Write as any other
+	if n, err := stream.WriteRecords(plain, pattern(50_000)); n != 50_000 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	other.Close()
+	a.SetWriteLimit(20_000)
+	b.Reset()
+	if n, err := stream.WriteRecords(server, pattern(40_000)); n != 0 || err == nil {
+		t.Errorf("after a reset: %d, %v", n, err)
+	}
+	server.Close()
+	peer.Close()
+}
+
 // A reset while records leave together: none of them counts, and no later Write
 // goes on behind them.
 func TestResetOfRecords(t *testing.T) {

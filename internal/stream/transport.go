@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -29,6 +30,9 @@ const (
 type Transport struct {
 	net.Conn
 	sender atomic.Pointer[sender] // nil until New
+
+	mu   sync.Mutex // until New: held by the one who writes
+	held []byte     // by WriteRecords; nil: nothing is
 }
 
 // NewTransport returns a Transport over c.
@@ -48,7 +52,50 @@ func (t *Transport) Write(p []byte) (int, error) {
 	if s := t.sender.Load(); s != nil {
 		return s.writeRecord(p)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held != nil {
+		t.held = append(t.held, p...)
+		return len(p), nil
+	}
 	return t.Conn.Write(p)
+}
+
+// WriteRecords is c.Write. If c is a tls.Conn on a Transport, and not a Stream's,
+// its records leave together, maxRecords at a time.
+func WriteRecords(c net.Conn, p []byte) (n int, err error) {
+	var t *Transport
+	if tc, ok := c.(tlsConn); ok {
+		t, _ = tc.NetConn().(*Transport)
+	}
+	for n < len(p) && err == nil {
+		q := p[n:min(len(p), n+maxRecords)]
+		var k int
+		if t == nil || len(q) <= maxRecord {
+			k, err = c.Write(q)
+		} else {
+			k, err = t.together(c, q)
+		}
+		n += k
+	}
+	return n, err
+}
+
+func (t *Transport) together(c net.Conn, p []byte) (n int, err error) {
+	b := GetLarge()
+	defer PutLarge(b)
+	t.mu.Lock()
+	t.held = b[:0]
+	t.mu.Unlock()
+	n, err = c.Write(p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	held := t.held
+	t.held = nil
+	if _, werr := t.Conn.Write(held); werr != nil {
+		return 0, werr // after which c is not to be used
+	}
+	return n, err
 }
 
 func (t *Transport) SetWriteDeadline(d time.Time) error {
