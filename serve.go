@@ -167,7 +167,7 @@ func (l tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.Server(stream.NewTransport(c), l.config), nil
+	return tls.Server(stream.NewServerTransport(c), l.config), nil
 }
 
 // quietLog writes to the log package's standard logger what is about this

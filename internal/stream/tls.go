@@ -24,7 +24,12 @@ type tlsStream struct {
 // newTLS returns the Stream over c, whose handshake is complete. It takes the
 // write deadline of c over, as one that is not set.
 func newTLS(c tlsConn) Stream {
-	if t, ok := c.NetConn().(*Transport); ok {
+	below := c.NetConn()
+	if st, ok := below.(*ServerTransport); ok {
+		st.settle()
+		below = &st.Transport
+	}
+	if t, ok := below.(*Transport); ok {
 		s := &recordStream{tlsStream{sender{conn: c, raw: t.Conn, out: t.Conn, below: true}}}
 		t.adopt(&s.sender)
 		return s
