@@ -15,8 +15,8 @@ import (
 //
 // On a server without TLS the kernel moves the bytes of an *os.File (sendfile)
 // and, on Linux, of a *net.TCPConn or *net.UnixConn (splice), also when io.Copy
-// calls ReadFrom. What a deadline leaves of a message is then read into memory:
-// at most 4 MiB of a file, 1 MiB of a socket.
+// calls ReadFrom. What a deadline leaves of a message, at most 1 MiB, is then read
+// into memory.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	total, err := c.fromKernel(r)
 	if err != nil {
