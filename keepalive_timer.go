@@ -9,8 +9,8 @@ import (
 // turn comes at about the same time share one: a timer and its function for each
 // would be a quarter of what an idle Conn adds to its socket.
 type keepAliveTimer struct {
-	half  time.Duration
-	phase time.Duration // since started, modulo half, at which it runs
+	timerKey
+	own   bool // of one Conn, and not among those that are shared
 	timer *time.Timer
 	conns []*Conn
 	round uint8 // tells the Conns it has called from the others
@@ -19,15 +19,17 @@ type keepAliveTimer struct {
 // timerSteps is how many of them there are at most for one interval.
 const timerSteps = 64
 
+// A timerKey is half the interval, and when in it, counted from started, a timer
+// runs.
 type timerKey struct{ half, phase time.Duration }
 
 // keepAliveTimers are those in use. The mutex guards all of theirs, and of their
 // Conns what is about them; it is taken with Conn.mu held, never the other way
 // round.
-var keepAliveTimers struct {
+var keepAliveTimers = struct {
 	sync.Mutex
 	shared map[timerKey]*keepAliveTimer
-}
+}{shared: make(map[timerKey]*keepAliveTimer)}
 
 var started = time.Now()
 
@@ -38,27 +40,18 @@ func (c *Conn) startTimerLocked() {
 	all.Lock()
 	defer all.Unlock()
 	half := max(c.hs.keepAlive/2, 1)
+	step := half/timerSteps + 1
+	key := timerKey{half, time.Since(started) % half / step * step}
 	// In a bubble of testing/synctest it is the year 2000, and what belongs to
 	// one may not be shared with others: there each Conn has its own.
 	own := time.Now().UnixNano() < started.UnixNano()
-	key := timerKey{half: half}
-	var t *keepAliveTimer
-	if !own {
-		step := half/timerSteps + 1
-		key.phase = time.Since(started) % half / step * step
-		t = all.shared[key]
-	}
-	if t == nil {
-		t = &keepAliveTimer{half: half, phase: key.phase}
-		wait := half
+	t := all.shared[key]
+	if own || t == nil {
+		t = &keepAliveTimer{timerKey: key, own: own}
+		t.timer = time.AfterFunc(t.wait(), t.run)
 		if !own {
-			wait = t.wait()
-			if all.shared == nil {
-				all.shared = make(map[timerKey]*keepAliveTimer)
-			}
 			all.shared[key] = t
 		}
-		t.timer = time.AfterFunc(wait, t.run)
 	}
 	c.timer, c.timerAt, c.timerRound = t, int32(len(t.conns)), t.round
 	t.conns = append(t.conns, c)
@@ -82,8 +75,8 @@ func (c *Conn) stopTimerLocked() {
 	switch {
 	case last == 0:
 		t.timer.Stop()
-		if key := (timerKey{t.half, t.phase}); all.shared[key] == t {
-			delete(all.shared, key)
+		if !t.own {
+			delete(all.shared, t.timerKey)
 		}
 	case last < cap(t.conns)/4:
 		t.conns = append(make([]*Conn, 0, 2*last), t.conns...)
@@ -92,6 +85,9 @@ func (c *Conn) stopTimerLocked() {
 
 // wait returns how long it is until t has to run next.
 func (t *keepAliveTimer) wait() time.Duration {
+	if t.own {
+		return t.half
+	}
 	d := t.half + t.phase - time.Since(started)%t.half
 	if d <= t.half/2 { // it has run a little early
 		d += t.half
@@ -129,11 +125,7 @@ func (t *keepAliveTimer) run() {
 		all.Lock()
 	}
 	if len(t.conns) > 0 {
-		if all.shared[timerKey{t.half, t.phase}] == t {
-			t.timer.Reset(t.wait())
-		} else {
-			t.timer.Reset(t.half)
-		}
+		t.timer.Reset(t.wait())
 	}
 	all.Unlock()
 }

@@ -279,7 +279,7 @@ func (c *Conn) fill() error {
 		// What crypto/tls returns with data, its end in TLS 1.2, comes again.
 		in.buf, in.r, in.w = b, 0, uint16(n)
 		c.noteActive()
-		err = nil
+		return nil
 	}
 	if err != nil {
 		return c.readError(err)
