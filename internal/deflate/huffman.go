@@ -1,5 +1,7 @@
 package deflate
 
+import "encoding/binary"
+
 const (
 	litBits  = 9 // bits that the first look-up of a literal or length takes
 	distBits = 6 // of a distance
@@ -59,6 +61,10 @@ func init() {
 	for i := range clenValues {
 		clenValues[i] = uint32(i) << 16
 	}
+	// RFC 1951, 3.2.7.
+	clenValues[16] |= 2 << 4
+	clenValues[17] |= 3 << 4
+	clenValues[18] |= 7 << 4
 
 	// RFC 1951, 3.2.6.
 	var lens [288]uint8
@@ -87,10 +93,23 @@ func init() {
 // compress/flate have it.
 func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 	var count [16]int
-	for _, l := range lens {
-		count[l&15]++
+	var found [288]uint16 // symbols that have codes: few, mostly
+	used := 0
+	for i := 0; i < len(lens); {
+		next := min(i+8, len(lens))
+		if next == i+8 && binary.LittleEndian.Uint64(lens[i:]) == 0 {
+			i = next
+			continue
+		}
+		for ; i < next; i++ {
+			l := lens[i] & 15
+			count[l]++
+			found[used] = uint16(i)
+			if l > 0 {
+				used++
+			}
+		}
 	}
-	used := len(lens) - count[0]
 	count[0] = 0
 	longest := 15
 	for longest > 0 && count[longest] == 0 {
@@ -112,11 +131,10 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 	}
 	// Symbols by the length of their codes, and so by their codes.
 	var sorted [288]uint16
-	for i, l := range lens {
-		if l > 0 {
-			sorted[offset[l&15]] = uint16(i)
-			offset[l&15]++
-		}
+	for _, i := range found[:used] {
+		l := lens[i] & 15
+		sorted[offset[l]] = i
+		offset[l]++
 	}
 	symbols := sorted[:used]
 

@@ -1,6 +1,7 @@
 package deflate
 
 import (
+	"encoding/binary"
 	"errors"
 	"sync"
 )
@@ -306,50 +307,61 @@ var clenOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
 
 // lengths takes the code lengths of both alphabets, and makes their tables.
 func (m *message) lengths(src []byte) ([]byte, stop) {
-	for m.i < m.nlit+m.ndist {
-		for m.count < 14 && len(src) > 0 {
-			m.hold |= uint64(src[0]) << m.count
-			m.count += 8
-			src = src[1:]
-		}
-		e := m.ownClen[m.hold&(1<<clenBits-1)]
-		bits := uint(e & 15)
-		if bits > m.count || e&isSpecial != 0 && m.count < clenBits {
-			return src, starved // e may be another's, by bits that are not there yet
-		}
-		if e&isSpecial != 0 {
-			return src, corrupt
-		}
-		var repeat, extra int
-		var length uint8
-		switch sym := uint8(e >> 16); sym {
-		case 16:
-			if m.i == 0 {
-				return src, corrupt
+	why := goOn
+	hold, count := m.hold, m.count
+	i, end := m.i, m.nlit+m.ndist
+	for i < end {
+		if count < clenBits+7 {
+			if len(src) >= 8 {
+				hold |= binary.LittleEndian.Uint64(src) << (count & 63)
+				src = src[(63-count)>>3:]
+				count |= 56
+				hold &= 1<<count - 1
 			}
-			repeat, extra, length = 3, 2, m.lens[m.i-1]
-		case 17:
-			repeat, extra = 3, 3
-		case 18:
-			repeat, extra = 11, 7
-		default:
-			repeat, length = 1, sym
+			for count < clenBits+7 && len(src) > 0 {
+				hold |= uint64(src[0]) << count
+				count += 8
+				src = src[1:]
+			}
 		}
-		if bits+uint(extra) > m.count {
-			return src, starved
+		e := m.ownClen[hold&(1<<clenBits-1)]
+		bits, extra := uint(e&15), uint(e>>4&15)
+		if bits+extra > count || e&isSpecial != 0 && count < clenBits {
+			why = starved // e may be another's, by bits that are not there yet
+			break
 		}
-		m.take(bits)
-		repeat += m.take(uint(extra))
-		if m.i+repeat > m.nlit+m.ndist {
-			return src, corrupt
+		sym := uint8(e >> 16)
+		repeat := int(hold >> bits & (1<<extra - 1))
+		hold >>= bits + extra
+		count -= bits + extra
+		if sym < 16 && e&isSpecial == 0 {
+			m.lens[i] = sym
+			i++
+			continue
 		}
-		for range repeat {
-			m.lens[m.i] = length
-			m.i++
+		if repeat += 3; sym == 18 {
+			repeat += 8
 		}
+		if e&isSpecial != 0 || i+repeat > end || sym == 16 && i == 0 {
+			why = corrupt
+			break
+		}
+		run := m.lens[i : i+repeat]
+		if sym != 16 {
+			clear(run)
+		} else {
+			for k := range run {
+				run[k] = m.lens[i-1]
+			}
+		}
+		i += repeat
+	}
+	m.hold, m.count, m.i = hold, count, i
+	if why != goOn {
+		return src, why
 	}
 	if !build(m.ownLit[:], litBits, m.lens[:m.nlit], litValues[:]) ||
-		!build(m.ownDist[:], distBits, m.lens[m.nlit:m.i], distValues[:]) {
+		!build(m.ownDist[:], distBits, m.lens[m.nlit:end], distValues[:]) {
 		return src, corrupt
 	}
 	m.lit, m.dist = &m.ownLit, &m.ownDist

@@ -2,10 +2,11 @@ package deflate
 
 import "encoding/binary"
 
-// Inside these margins symbols needs to look at neither end.
+// Inside these margins symbols needs to look at neither end, but for the room
+// that a match takes.
 const (
 	fastInput  = 16
-	fastOutput = 258 + 8
+	fastOutput = 3 // literals
 )
 
 // symbols takes the literals and matches of a block. A symbol with all that
@@ -91,12 +92,16 @@ func (m *message) symbols(dst []byte, n int, src []byte, w *window) (int, []byte
 			hold >>= extra
 			count -= uint(extra)
 
-			if distance > n || distance > w.size {
+			if distance > n || distance > w.size || length > len(dst)-n-matchRoom {
 				if distance > n+len(w.b) || distance > w.size {
 					return n, src, corrupt
 				}
 				m.length, m.distance = length, distance
-				n = m.match(dst, n, w)
+				if n = m.match(dst, n, w); m.length > 0 {
+					m.hold, m.count = hold&(1<<count-1), count
+					m.step = stepMatch
+					return n, src, full
+				}
 				continue
 			}
 			n = copyMatch(dst, n, length, distance)
@@ -179,8 +184,10 @@ func (m *message) match(dst []byte, n int, w *window) int {
 	return n
 }
 
-// copyMatch is match where the match lies in dst, which has room for 7 bytes
-// more than that.
+// matchRoom is how many bytes more than a match copyMatch may write.
+const matchRoom = 7
+
+// copyMatch is match where the match lies in dst, which has that much room.
 func copyMatch(dst []byte, n, length, distance int) int {
 	end := n + length
 	from := n - distance
