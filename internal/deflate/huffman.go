@@ -1,6 +1,9 @@
 package deflate
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 const (
 	litBits  = 9 // bits that the first look-up of a literal or length takes
@@ -149,7 +152,7 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 			half := 1 << (l - 1)
 			copy(t[half:2*half], t[:half])
 		}
-		for ; count[l&15] > 0; count[l&15]-- {
+		for left := count[l&15]; left > 0; left-- {
 			entry := values[symbols[0]]
 			symbols = symbols[1:]
 			if l <= root {
@@ -159,6 +162,7 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 					prefix = code & (1<<root - 1)
 					// As many bits as the codes with this prefix take.
 					subBits = l - root
+					count[l&15] = left
 					for room := 1 << subBits; root+subBits < uint(longest); room <<= 1 {
 						if room -= count[root+subBits]; room <= 0 {
 							break
@@ -175,13 +179,10 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 					t[sub+i] = entry | uint32(l-root)
 				}
 			}
-			// Add one to a number whose first bit is lowest.
-			bit := uint(1) << (l - 1)
-			for code&bit != 0 {
-				code &^= bit
-				bit >>= 1
-			}
-			code |= bit
+			// Add one to a number whose first bit is lowest: the highest 0 of
+			// its l bits becomes 1, the ones above it 0.
+			bit := uint(1) << bits.Len(code^(1<<l-1)) >> 1
+			code = code&(bit-1) | bit
 		}
 	}
 	return true
