@@ -181,7 +181,7 @@ func build(t []uint32, root uint, lens []uint8, values []uint32) bool {
 			}
 			// Add one to a number whose first bit is lowest: the highest 0 of
 			// its l bits becomes 1, the ones above it 0.
-			bit := uint(1) << bits.Len(code^(1<<l-1)) >> 1
+			bit := uint(1) << (bits.Len(code^(1<<l-1)) & 31) >> 1
 			code = code&(bit-1) | bit
 		}
 	}
