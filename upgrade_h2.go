@@ -57,7 +57,11 @@ func (u *Upgrader) answerConnect(w http.ResponseWriter, r *http.Request, hs *han
 	hs.limits(u.MaxMessageSize, u.KeepAlive)
 	b := &bodies{w: w, rc: rc, body: r.Body, ctx: r.Context(), local: local, remote: remote}
 	p := stream.NewPump(b)
-	context.AfterFunc(b.ctx, p.Lose)
+	context.AfterFunc(b.ctx, func() {
+		if b.over() != nil {
+			p.Lose()
+		}
+	})
 	return newConn(p, hs, nil), nil
 }
 
@@ -131,6 +135,15 @@ type bodies struct {
 	local, remote net.Addr
 }
 
+// over is ctx.Err, unless that is a deadline, which is never net/http's own but
+// that of some middleware, for its requests.
+func (b *bodies) over() error {
+	if err := b.ctx.Err(); err != context.DeadlineExceeded {
+		return err
+	}
+	return nil
+}
+
 func (b *bodies) LocalAddr() net.Addr  { return b.local }
 func (b *bodies) RemoteAddr() net.Addr { return b.remote }
 
@@ -150,7 +163,7 @@ func (b *bodies) Write(p []byte) (n int, err error) {
 			n, err = 0, errHandlerReturned
 		}
 	}()
-	if err := b.ctx.Err(); err != nil {
+	if err := b.over(); err != nil {
 		return 0, bodyError(err)
 	}
 	if n, err = b.w.Write(p); err == nil {
@@ -167,7 +180,7 @@ func (b *bodies) StopRead() { b.body.Close() }
 
 func (b *bodies) StopWrite() {
 	defer func() { recover() }()
-	if b.ctx.Err() == nil {
+	if b.over() == nil {
 		b.rc.SetWriteDeadline(longAgo)
 	}
 }

@@ -432,3 +432,44 @@ func TestHTTP2NotEnabled(t *testing.T) {
 		ln.Close()
 	}
 }
+
+// TestMiddlewareContext: a Listener behind middleware that bounds the context of
+// requests (chi's middleware.Timeout): rule 12, "Conn never hangs on it".
+func TestMiddlewareContext(t *testing.T) {
+	for _, mode := range []walve.HTTP2Mode{walve.HTTP2Never, walve.HTTP2Always} {
+		var ln walve.Listener
+		defer ln.Close()
+		inner, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), 50*time.Millisecond)
+			defer cancel()
+			ln.ServeHTTP(w, r.WithContext(ctx))
+		})}
+		server.Protocols.SetHTTP1(true)
+		server.Protocols.SetUnencryptedHTTP2(true)
+		go server.Serve(inner)
+		defer server.Close()
+		d := &walve.Dialer{HTTP2: mode}
+		c, err := d.DialURL(t.Context(), "ws://"+inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if _, err := s.Write([]byte("x")); err != nil {
+			t.Errorf("mode %d: Write: %v", mode, err)
+		}
+		c.SetReadDeadline(time.Now().Add(2 * time.Second))
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Errorf("mode %d: Read: %v", mode, err)
+		}
+		c.Close()
+		s.Close()
+	}
+}

@@ -29,6 +29,7 @@ type Conn struct {
 	streams map[uint32]*Stream
 	nextID  uint32 // of the next stream; odd
 	open    int    // streams, and places reserved for some
+	failed  bool   // the writer has ended before its work was done
 	away    bool   // no more streams: GOAWAY was read or sent, or IDs have run out
 	lastID  uint32 // that the server has looked at, once it has said GOAWAY
 	settled bool   // the first SETTINGS were read
@@ -89,6 +90,9 @@ func New(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 		}
 		c.shut(err)
 		<-c.closed
+		if err == errIdle { // GOAWAY right behind SETTINGS
+			err = errUnused
+		}
 		return nil, err
 	}
 	return c, nil

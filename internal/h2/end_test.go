@@ -168,3 +168,32 @@ func TestReservedOnDeadConn(t *testing.T) {
 		}
 	})
 }
+
+// TestFlushEnded: Flush of a Stream that has ended both ways ends with the
+// connection.
+func TestFlushEnded(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, s *rawServer, c *Conn) {
+		id, st := s.open(c)
+		s.fr.WriteData(id, true, nil)
+		synctest.Wait()
+		c.nc.(interface{ SetWriteLimit(int64) }).SetWriteLimit(0)
+		st.Write([]byte("x"))
+		st.CloseWrite()
+		done := make(chan error, 1)
+		go func() { done <- st.Flush() }()
+		synctest.Wait()
+		s.c.Close()
+		c.fail(net.ErrClosed)
+		time.Sleep(time.Hour)
+		select {
+		case err := <-done:
+			t.Log(err)
+			if err == nil {
+				t.Error("Flush says that what was lost is sent")
+			}
+		default:
+			t.Error("Flush hangs behind the end of the connection")
+			st.Close()
+		}
+	})
+}

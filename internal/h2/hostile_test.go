@@ -344,3 +344,33 @@ func TestGoAway(t *testing.T) {
 		<-c.closed
 	})
 }
+
+// TestRefusedLate: a reset is ECONNRESET, whatever its code.
+func TestRefusedLate(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, s *rawServer, c *Conn) {
+		id, st := s.open(c)
+		s.fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+		_, err := st.Read(make([]byte, 1))
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("RST_STREAM(REFUSED_STREAM) behind the response: %v", err)
+		}
+		id, st = s.open(c)
+		s.fr.WriteGoAway(0, http2.ErrCodeNo, nil)
+		_, err = st.Read(make([]byte, 1))
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("GOAWAY for less than has a response: %v", err)
+		}
+	})
+}
+
+// TestHeadersPadding: RFC 9113, 6.2 and 4.3.
+func TestHeadersPadding(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, s *rawServer, c *Conn) {
+		id, done := s.request(c)
+		s.c.Write([]byte{0, 0, 2, 1, 4 | 8, 0, 0, 0, byte(id), 200, 0x88})
+		if code := s.goAway(); code != http2.ErrCodeProtocol {
+			t.Error(code)
+		}
+		<-done
+	})
+}

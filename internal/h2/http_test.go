@@ -280,3 +280,31 @@ func TestPoolErrors(t *testing.T) {
 		t.Error("the one who waited:", err)
 	}
 }
+
+// TestUpdatesOfSmallReads: net/http's server, whose handler reads 4 KiB at a
+// time, sends up to 4 WINDOW_UPDATEs for the stream and 4 for the connection
+// per DATA frame of 16 KiB. That is no flood.
+func TestUpdatesOfSmallReads(t *testing.T) {
+	const size = 200 << 20
+	got := make(chan int64, 1)
+	dial := serve(t, false, 10, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(200)
+		http.NewResponseController(w).Flush()
+		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r.Body}, make([]byte, 4<<10))
+		got <- n
+	})
+	var pool h2.Pool
+	s, _, err := pool.Open(t.Context(), "key", request, dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	p := make([]byte, 64<<10)
+	for n := 0; n < size; n += len(p) {
+		if _, err := s.Write(p); err != nil {
+			t.Fatalf("after %d MiB and %v: %v", n>>20, time.Since(begun), err)
+		}
+	}
+	s.Close()
+	t.Log(time.Since(begun), <-got>>20)
+}

@@ -14,10 +14,10 @@ const (
 	ratePeriod   = 10 * time.Second
 	maxSettings  = 100
 	maxChatter   = 10000 // PING, PRIORITY, unknown types, empty DATA, frames on closed streams
-	maxUpdates   = 10000 // WINDOW_UPDATE, over updatesEach per DATA frame sent
-	updatesEach  = 4
-	maxContinued = 64 // CONTINUATION frames of one header
-	maxInterim   = 16 // interim responses of one stream
+	maxUpdates   = 10000 // WINDOW_UPDATE, over two per DATA frame sent and one per updateSize of its payload
+	updateSize   = 256   // net/http sends two for each Read of 4 KiB
+	maxContinued = 64    // CONTINUATION frames of one header
+	maxInterim   = 16    // interim responses of one stream
 )
 
 // A rate counts the frames that cost the peer nothing and mean nothing.
@@ -26,7 +26,7 @@ type rate struct {
 	settings, chatter, updates int
 }
 
-func (r *rate) sent() { r.updates -= updatesEach }
+func (r *rate) sent(n int) { r.updates -= 2 + n/updateSize }
 
 // over counts a frame in counter and reports whether there were too many. The
 // clock is only looked at when there are.

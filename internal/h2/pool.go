@@ -45,25 +45,26 @@ func (p *Pool) Open(ctx context.Context, key string, req *Request, dial DialFunc
 	var refused *Conn
 	for try := 1; ; {
 		c := p.pick(key, refused)
+		var err error
 		if c == nil {
-			var err error
-			if c, err = p.dial(ctx, key, dial); err != nil {
-				return nil, nil, err
-			}
-			if c == nil {
+			if c, err = p.dial(ctx, key, dial); c == nil && err == nil {
 				continue
 			}
 		}
-		s, resp, err := c.openReserved(ctx, req)
+		var s *Stream
+		var resp *Response
+		if err == nil {
+			s, resp, err = c.openReserved(ctx, req)
+			refused = c
+		}
 		// RFC 9113, 8.7: "Requests that have not been processed have not
 		// failed; clients MAY automatically retry them".
-		if err != errUnused {
+		if !errors.Is(err, errUnused) {
 			return s, resp, err
 		}
 		if try++; try > maxTries {
 			return nil, nil, &StreamError{Code: http2.ErrCodeRefusedStream}
 		}
-		refused = c
 	}
 }
 
@@ -110,14 +111,19 @@ func (p *Pool) dial(ctx context.Context, key string, dial DialFunc) (*Conn, erro
 
 	c, err := dial(ctx)
 	if err == nil && !c.join(p) {
-		c.shut(errNoStreams)
+		c.mu.Lock()
 		err = errNoStreams
+		if c.away { // since New
+			err = errUnused
+		}
+		c.shutLocked(err)
+		c.mu.Unlock()
 	}
 	p.mu.Lock()
 	h.dialing = nil
 	if err == nil {
 		h.conns = append(slices.Clip(h.conns), c)
-	} else if ctx.Err() == nil {
+	} else if ctx.Err() == nil && !errors.Is(err, errUnused) {
 		d.err = err
 	}
 	close(d.done)

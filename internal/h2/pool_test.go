@@ -1,14 +1,19 @@
 package h2
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/bodokaiser/walve/internal/memconn"
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // hold returns a DialFunc that gives c once, and then errDialedTwice.
@@ -132,5 +137,52 @@ func TestLastStream(t *testing.T) {
 		if d := time.Since(begun); d > 0 {
 			t.Errorf("after %v", d)
 		}
+	})
+}
+
+// TestGoAwayAtOnce: a server that is about to end sends GOAWAY right behind its
+// SETTINGS. The request was not looked at, and is tried on the next connection,
+// as it is if GOAWAY comes a moment later.
+func TestGoAwayAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dials := 0
+		dial := func(ctx context.Context) (*Conn, error) {
+			dials++
+			first := dials == 1
+			a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+			go func() {
+				defer b.Close()
+				io.ReadFull(b, make([]byte, len(http2.ClientPreface)))
+				var burst bytes.Buffer
+				fr := http2.NewFramer(&burst, b)
+				fr.WriteSettings(rfc8441)
+				if first {
+					fr.WriteGoAway(0, http2.ErrCodeNo, nil)
+				}
+				b.Write(burst.Bytes())
+				for {
+					f, err := fr.ReadFrame()
+					if err != nil {
+						return
+					}
+					if _, ok := f.(*http2.HeadersFrame); ok {
+						burst.Reset()
+						var block bytes.Buffer
+						hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+						fr.WriteHeaders(http2.HeadersFrameParam{StreamID: f.Header().StreamID, EndHeaders: true, BlockFragment: block.Bytes()})
+						b.Write(burst.Bytes())
+					}
+				}
+			}()
+			c, err := New(ctx, a, Config{})
+			synctest.Wait() // GOAWAY is read
+			return c, err
+		}
+		var p Pool
+		s, _, err := p.Open(t.Context(), "key", request, dial)
+		if err != nil {
+			t.Fatalf("after %d dials: %v", dials, err)
+		}
+		s.c.fail(io.EOF)
 	})
 }

@@ -337,3 +337,24 @@ func TestPing(t *testing.T) {
 		}
 	})
 }
+
+// TestHeardInsidePayload: a frame that comes in slowly is no silence.
+func TestHeardInsidePayload(t *testing.T) {
+	bubble(t, Config{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second}, func(t *testing.T, s *rawServer, c *Conn) {
+		id, st := s.open(c)
+		defer time.Sleep(2 * time.Second) // the goroutine ends
+		defer s.c.Close()
+		go func() { // one DATA frame of 100 bytes, one byte a second
+			s.c.Write([]byte{0, 0, 100, 0, 0, 0, 0, 0, byte(id)})
+			for range 100 {
+				time.Sleep(time.Second)
+				if _, err := s.c.Write([]byte{'x'}); err != nil {
+					return
+				}
+			}
+		}()
+		if n, err := io.ReadFull(st, make([]byte, 100)); err != nil {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+	})
+}

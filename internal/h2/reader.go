@@ -68,6 +68,10 @@ func (c *Conn) readFrame() error {
 		return c.readData(fh)
 	}
 	f, err := c.in.framer.ReadFrameForHeader(fh)
+	if _, ok := err.(http2.StreamError); ok && fh.Type == http2.FrameHeaders {
+		// 6.2, and 4.3: the block was not given to HPACK, whose state is lost.
+		return connError(http2.ErrCodeProtocol, "malformed HEADERS")
+	}
 	if err != nil {
 		return err
 	}
@@ -131,11 +135,12 @@ func (c *Conn) readData(fh http2.FrameHeader) error {
 			return err
 		}
 		b, _ := c.in.r.Peek(min(left, c.in.r.Buffered()))
+		c.mu.Lock()
+		c.heard = true
 		if s != nil {
-			c.mu.Lock()
 			s.putLocked(b)
-			c.mu.Unlock()
 		}
+		c.mu.Unlock()
 		c.in.r.Discard(len(b))
 		left -= len(b)
 	}
@@ -248,7 +253,7 @@ func (c *Conn) readReset(f *http2.RSTStreamFrame) error {
 	if s == nil {
 		return c.chatterLocked()
 	}
-	if f.ErrCode == http2.ErrCodeRefusedStream {
+	if f.ErrCode == http2.ErrCodeRefusedStream && s.resp == nil {
 		s.overLocked(errUnused)
 		return nil
 	}
@@ -273,8 +278,12 @@ func (c *Conn) readGoAway(f *http2.GoAwayFrame) error {
 		c.pool.forget(c)
 	}
 	for id, s := range c.streams {
-		if id > f.LastStreamID {
+		switch {
+		case id <= f.LastStreamID:
+		case s.resp == nil:
 			s.overLocked(errUnused)
+		default: // that cannot be, since the server has answered
+			s.overLocked(&StreamError{Code: f.ErrCode, Reason: "GOAWAY"})
 		}
 	}
 	if c.open == 0 {

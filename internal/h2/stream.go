@@ -256,6 +256,8 @@ func (s *Stream) Flush() error {
 			return s.opError("write", net.ErrClosed)
 		case s.writeErr != nil:
 			return s.opError("write", s.writeErr)
+		case c.failed:
+			return s.opError("write", c.err)
 		case stream.IsPast(s.writeBy):
 			return s.opError("write", os.ErrDeadlineExceeded)
 		}

@@ -67,7 +67,7 @@ func (c *Conn) data(id uint32, p []byte, end bool) {
 	c.out = append(c.out, byte(n>>16), byte(n>>8), byte(n), byte(http2.FrameData), flags)
 	c.out = binary.BigEndian.AppendUint32(c.out, id)
 	c.out = append(c.out, p...)
-	c.rate.sent()
+	c.rate.sent(n)
 	c.signalWriter()
 }
 
@@ -99,6 +99,10 @@ func (c *Conn) writeLoop() {
 		err := c.send(ctl, out)
 		if err != nil {
 			c.fail(eof(err))
+			c.mu.Lock()
+			c.failed = true
+			c.flushedLocked()
+			c.mu.Unlock()
 			return
 		}
 		if len(ctl)+len(out) > 0 {
@@ -114,6 +118,11 @@ func (c *Conn) writeLoop() {
 // sentLocked notes that all the writer has taken is with nc.
 func (c *Conn) sentLocked() {
 	c.sent = c.taken
+	c.flushedLocked()
+}
+
+// flushedLocked has those who wait in Flush look again.
+func (c *Conn) flushedLocked() {
 	if c.flushed != nil {
 		close(c.flushed)
 		c.flushed = nil

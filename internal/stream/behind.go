@@ -37,7 +37,10 @@ func (t *ServerTransport) Write(p []byte) (int, error) {
 		return t.Transport.Write(p)
 	}
 	t.mu.Lock()
-	if len(p) < maxRecord && !t.sending {
+	for len(p) > len(t.next) && t.sending { // a flight of the handshake, with many certificates
+		t.changed.Wait()
+	}
+	if (len(p) < maxRecord || len(p) > len(t.next)) && !t.sending && t.err == nil {
 		t.mu.Unlock()
 		return t.Conn.Write(p) // the last record of a message: there is nothing to wait for
 	}
@@ -82,12 +85,13 @@ func (t *ServerTransport) send() {
 }
 
 // settle waits until nothing is left to be sent.
-func (t *ServerTransport) settle() {
+func (t *ServerTransport) settle() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.sending {
 		t.changed.Wait()
 	}
+	return t.err
 }
 
 // Close sends what Write has taken, for at most the time that crypto/tls has for

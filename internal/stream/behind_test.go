@@ -149,3 +149,104 @@ func TestServerTransportNew(t *testing.T) {
 		}
 	}, memconn.Buffer(1000))
 }
+
+// failOnce fails its first large write, in part, and then goes on.
+type failOnce struct {
+	net.Conn
+	failed bool
+}
+
+func (c *failOnce) Write(p []byte) (int, error) {
+	if len(p) >= 16<<10 && !c.failed {
+		c.failed = true
+		n, _ := c.Conn.Write(p[:100])
+		return n, errors.New("broken")
+	}
+	return c.Conn.Write(p)
+}
+
+// TestBehindErrorSmall: an error of what Write has taken is the next one's,
+// also if that is small.
+func TestBehindErrorSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+		defer a.Close()
+		defer b.Close()
+		st := stream.NewServerTransport(&failOnce{Conn: a})
+		if n, err := st.Write(make([]byte, 16<<10)); n != 16<<10 || err != nil {
+			t.Fatal(n, err)
+		}
+		synctest.Wait() // the goroutine has failed
+		if n, err := st.Write(make([]byte, 100)); err == nil {
+			t.Errorf("Write behind bytes that were lost: %d, %v", n, err)
+		}
+	})
+}
+
+// TestBehindHuge: crypto/tls flushes a whole flight of the handshake by one
+// Write, which may be more than a Large.
+func TestBehindHuge(t *testing.T) {
+	a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+	defer a.Close()
+	defer b.Close()
+	st := stream.NewServerTransport(a)
+	done := make(chan error, 1)
+	go func() {
+		_, err := st.Write(make([]byte, 64<<10+1))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Second):
+		t.Error("Write of 64 KiB + 1 waits for ever")
+		st.Close()
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+			t.Error("and Close does not end it")
+		}
+	}
+}
+
+type failLater struct {
+	net.Conn
+	fail bool
+}
+
+func (c *failLater) Write(p []byte) (int, error) {
+	if c.fail && len(p) >= 16<<10 {
+		c.fail = false
+		n, _ := c.Conn.Write(p[:100])
+		return n, errors.New("broken")
+	}
+	return c.Conn.Write(p)
+}
+
+// TestNewBehindError: what was lost behind Write before New, New's Stream says.
+func TestNewBehindError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+		defer a.Close()
+		defer b.Close()
+		fl := &failLater{Conn: a}
+		over := func(net.Conn) net.Conn { return stream.NewServerTransport(fl) }
+		server, _ := handshake(t, tls.VersionTLS13, over, a, b)
+		server.Write(pattern(200_000)) // large records from here on
+		synctest.Wait()
+		fl.fail = true
+		if _, err := server.Write(pattern(16 << 10)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if fl.fail {
+			t.Fatal("not failed")
+		}
+		s := stream.New(server)
+		if n, err := s.Write([]byte("x")); err == nil {
+			t.Errorf("Write behind a record that was lost: %d, %v", n, err)
+		}
+	})
+}

@@ -43,5 +43,9 @@ func OpError(c interface {
 	RemoteAddr() net.Addr
 }, op string, err error) error {
 	local := c.LocalAddr()
-	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: c.RemoteAddr(), Err: err}
+	network := "tcp"
+	if local != nil { // net.Conn: "if known"
+		network = local.Network()
+	}
+	return &net.OpError{Op: op, Net: network, Source: local, Addr: c.RemoteAddr(), Err: err}
 }

@@ -25,12 +25,13 @@ type tlsStream struct {
 // write deadline of c over, as one that is not set.
 func newTLS(c tlsConn) Stream {
 	below := c.NetConn()
+	var lost error
 	if st, ok := below.(*ServerTransport); ok {
-		st.settle()
+		lost = st.settle()
 		below = &st.Transport
 	}
 	if t, ok := below.(*Transport); ok {
-		s := &recordStream{tlsStream{sender{conn: c, raw: t.Conn, out: t.Conn, below: true}}}
+		s := &recordStream{tlsStream{sender{conn: c, raw: t.Conn, out: t.Conn, below: true, err: lost}}}
 		t.adopt(&s.sender)
 		return s
 	}
