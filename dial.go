@@ -32,8 +32,8 @@ const dialTimeout = 45 * time.Second
 // has no effect on it.
 //
 // Errors: a *HandshakeError if the server, or a proxy that was asked to CONNECT,
-// refuses; what NetDial returns, by default a *net.OpError around the system's
-// error, such as ECONNREFUSED; or a *net.OpError around the context's error, that
+// refuses; what NetDial returns (over HTTP/2 in a *net.OpError), by default a
+// *net.OpError around the system's error, such as ECONNREFUSED; or a *net.OpError around the context's error, that
 // of crypto/tls, or what else happened to the connection during the handshake.
 // That of a proxy is wrapped once more, to say which. A URL, Header or Subprotocols that cannot be used give an
 // error before anything is sent. Redirects are not followed: they are a

@@ -75,7 +75,9 @@ func (t *target) key() string {
 // dialHTTP2 makes a Conn to t over HTTP/2, or falls back.
 func (d *Dialer) dialHTTP2(ctx context.Context, t *target, req *request) (*Conn, error) {
 	var http1 net.Conn // connected to t, after TLS
+	dialed := false
 	s, resp, err := d.shared.pool.Open(ctx, t.key(), req.connect(t), func(ctx context.Context) (c *h2.Conn, err error) {
+		dialed = true
 		c, http1, err = d.newHTTP2(ctx, t, req)
 		return c, err
 	})
@@ -91,6 +93,9 @@ func (d *Dialer) dialHTTP2(ctx context.Context, t *target, req *request) (*Conn,
 		return d.dialHTTP1(ctx, t, req)
 	case err == h2.ErrNoWebSocket:
 		return nil, &HandshakeError{Reason: "the server does not take WebSockets over HTTP/2", Err: err}
+	}
+	if !dialed && errors.As(err, new(*HandshakeError)) {
+		return d.dialHTTP2(ctx, t, req) // somebody else's, whose Body can be read once
 	}
 	if _, ok := err.(*net.OpError); ok {
 		return nil, err // of connect or a watcher

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -388,4 +390,31 @@ func TestHTTP2Request(t *testing.T) {
 		server1.Close()
 		c.Close()
 	})
+}
+
+// TestRefusalShared: Dials that wait for one connection each get a refusal of
+// their own, whose body they can read.
+func TestRefusalShared(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(200 * time.Millisecond)
+		http.Error(w, "log in first", http.StatusProxyAuthRequired)
+	}))
+	defer proxy.Close()
+	pu, _ := url.Parse(proxy.URL)
+	d := &walve.Dialer{HTTP2: walve.HTTP2Always, Proxy: http.ProxyURL(pu)}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			_, err := d.DialURL(t.Context(), "ws://example.com/")
+			var refused *walve.HandshakeError
+			if !errors.As(err, &refused) {
+				t.Error(err)
+				return
+			}
+			if b, _ := io.ReadAll(refused.Response.Body); string(b) != "log in first\n" {
+				t.Errorf("the body is %q", b)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"golang.org/x/net/proxy"
 )
@@ -60,8 +61,9 @@ func (d *Dialer) connectHTTP(ctx context.Context, conn net.Conn, u *url.URL, t *
 		}
 		conn = tc
 	}
-	b := append(append(append([]byte(nil), "CONNECT "...), t.addr...), " HTTP/1.1\r\n"...)
-	b = appendField(b, "Host", t.addr)
+	addr := t.unzoned()
+	b := append(append(append([]byte(nil), "CONNECT "...), addr...), " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", addr)
 	b = appendField(b, "User-Agent", userAgent)
 	if u.User != nil {
 		password, _ := u.User.Password()
@@ -88,6 +90,13 @@ func (d *Dialer) connectHTTP(ctx context.Context, conn net.Conn, u *url.URL, t *
 	return conn, nil
 }
 
+// unzoned is t.addr for others: a zone says something to this machine only.
+func (t *target) unzoned() string {
+	host, port, _ := net.SplitHostPort(t.addr)
+	host, _, _ = strings.Cut(host, "%")
+	return net.JoinHostPort(host, port)
+}
+
 // connectSOCKS asks the SOCKS5 proxy on conn for a connection: RFC 1928.
 func connectSOCKS(ctx context.Context, conn net.Conn, u *url.URL, t *target) (net.Conn, error) {
 	var auth *proxy.Auth
@@ -103,7 +112,7 @@ func connectSOCKS(ctx context.Context, conn net.Conn, u *url.URL, t *target) (ne
 	if !ok {
 		return nil, cmp.Or(err, errors.New("golang.org/x/net/proxy cannot use a connection"))
 	}
-	if _, err := on.DialWithConn(ctx, conn, "tcp", t.addr); err != nil {
+	if _, err := on.DialWithConn(ctx, conn, "tcp", t.unzoned()); err != nil {
 		return nil, err
 	}
 	return conn, nil

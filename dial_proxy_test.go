@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/memconn"
 )
 
 func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
@@ -360,5 +361,36 @@ func TestDialProxyEnvironment(t *testing.T) {
 	want := "dial plain.example:3128\ndial secure.example:1080\ndial direct.example:80\ndial a.direct.example:1\ndial localhost:1\n"
 	if err != nil || !strings.HasPrefix(string(out), want) {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestDialProxyZone: an IPv6 zone says something to this machine only.
+func TestDialProxyZone(t *testing.T) {
+	for _, scheme := range []string{"http", "socks5"} {
+		near, far := memconn.Pipe()
+		d := &walve.Dialer{
+			Proxy:   http.ProxyURL(&url.URL{Scheme: scheme, Host: "proxy:1"}),
+			NetDial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		}
+		failed := make(chan error, 1)
+		go func() {
+			_, err := d.DialURL(t.Context(), "ws://[fe80::1%25a%20b]:8080/")
+			failed <- err
+		}()
+		want := "CONNECT [fe80::1]:8080 HTTP/1.1\r\nHost: [fe80::1]:8080\r\n"
+		if scheme == "socks5" {
+			io.ReadFull(far, make([]byte, 3)) // the methods
+			far.Write([]byte{5, 0})
+			want = "\x05\x01\x00\x04\xfe\x80" + strings.Repeat("\x00", 13) + "\x01\x1f\x90"
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(far, got); err != nil || string(got) != want {
+			t.Errorf("%s: the proxy was sent %q, %v, want %q", scheme, got, err, want)
+		}
+		far.Close()
+		if err := <-failed; err == nil {
+			t.Error("no error")
+		}
+		near.Close()
 	}
 }

@@ -94,6 +94,7 @@ func (r *responseReader) read(req *http.Request) (*http.Response, error) {
 func (r *responseReader) keepBody(resp *http.Response) {
 	r.left = 64 * keptBody // chunks have headers
 	r.conn.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer time.AfterFunc(bodyTimeout, func() { r.conn.Close() }).Stop() // not every net.Conn has deadlines
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, keptBody))
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 }

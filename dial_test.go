@@ -817,3 +817,21 @@ func (c *answeringConn) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// TestRefusalStallsWithoutDeadlines: the body of a refusal is not waited for
+// where deadlines cannot be set either.
+func TestRefusalStallsWithoutDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go func() {
+			http.ReadRequest(bufio.NewReader(far))
+			io.WriteString(far, "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nstall")
+		}()
+		start := time.Now()
+		_, err := new(walve.Dialer).Handshake(context.Background(), noDeadlines{near}, "ws://h/")
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("took %v: %v", d, err)
+		}
+		far.Close()
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -79,7 +80,8 @@ func (e extensions) handshake(subprotocol string, resp *http.Response) *handshak
 // Request returns the request of the opening handshake of a Conn that a
 // Listener has accepted: its URL, headers, cookies, TLS state and the values
 // of its context, which middleware may have set. The context itself ended when
-// ServeHTTP returned, and the Body is empty. It is nil after Upgrade and
+// ServeHTTP returned, over HTTP/2 when the Conn was closed, and the Body is
+// empty. It is nil after Upgrade and
 // on the client, where the caller has the request.
 func (c *Conn) Request() *http.Request { return c.hs.request }
 
@@ -99,7 +101,8 @@ type HandshakeError struct {
 	// answer is not HTTP.
 	Response *http.Response
 	// StatusCode is the HTTP status of the answer, got or sent; 0 if there is
-	// none. It is 101 if the server agreed but its answer breaks the rules.
+	// none. It is 101, or 2xx over HTTP/2, if the server agreed but its answer
+	// breaks the rules.
 	StatusCode int
 	// Reason says what is wrong, for people.
 	Reason string
@@ -257,14 +260,10 @@ func chooseSubprotocol(supported, header []string) (string, bool) {
 
 // validSubprotocols reports whether all of names are tokens and different.
 func validSubprotocols(names []string) bool {
-	for i, name := range names {
-		if !validToken(name) {
+	sorted := slices.Sorted(slices.Values(names)) // a peer may send thousands
+	for i, name := range sorted {
+		if !validToken(name) || i > 0 && name == sorted[i-1] {
 			return false
-		}
-		for _, other := range names[:i] {
-			if name == other {
-				return false
-			}
 		}
 	}
 	return true

@@ -28,7 +28,8 @@ type Listener struct {
 	Backlog int
 
 	// Fallback answers the requests that ask for no upgrade to WebSocket. Nil
-	// answers them with 426 Upgrade Required.
+	// answers them as Upgrader.Upgrade does: with 426 Upgrade Required, or with
+	// 405 or 400 if the method or the version of HTTP is wrong.
 	Fallback http.Handler
 
 	// TLSConfig is for the sockets of Listen and Serve; nil: they are plain.
@@ -197,7 +198,8 @@ func (l *Listener) idleLocked() {
 // Close ends the sockets of Listen and Serve and closes the connections that
 // were never accepted with StatusGoingAway. Accept, in progress too, then fails
 // and requests for an upgrade are answered with 503. Connections that were
-// accepted live on. A second call returns net.ErrClosed in a *net.OpError.
+// accepted live on. After Close or Shutdown, or when a socket has failed, it
+// returns net.ErrClosed in a *net.OpError.
 func (l *Listener) Close() error {
 	first, waiting := l.end(nil)
 	l.closeServer()

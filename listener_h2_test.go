@@ -1,11 +1,16 @@
 package walve_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,4 +176,105 @@ func TestConnectProtocolField(t *testing.T) {
 	}
 	walve.SetConnectProtocol(new(http.HTTP2Config))
 	walve.SetConnectProtocol(&struct{ EnableConnectProtocol int }{})
+}
+
+// TestRequestBodyOverHTTP2: the body of Conn.Request is empty, not the stream.
+func TestRequestBodyOverHTTP2(t *testing.T) {
+	dialing(t, func(t *testing.T, d *h2Dials) {
+		ln, dialer := http2Listener(t, d, nil)
+		client, server := connectH2(t, ln, dialer)
+		go client.Write([]byte("hello"))
+		time.Sleep(time.Second)
+		got := make(chan string, 1)
+		go func() {
+			b := make([]byte, 100)
+			n, err := server.Request().Body.Read(b)
+			got <- fmt.Sprintf("%q, %v", b[:n], err)
+		}()
+		time.Sleep(time.Second)
+		select {
+		case s := <-got:
+			if s != `"", EOF` {
+				t.Errorf("Request().Body: %s", s)
+			}
+		default:
+			t.Error("Request().Body is not empty: Read blocks")
+		}
+		client.Close()
+		server.Close()
+		ln.Close()
+		time.Sleep(time.Minute)
+	})
+}
+
+// A brokenLater is a listener that fails when it is told.
+type brokenLater struct {
+	net.Listener
+	fail chan error
+	next chan net.Conn
+}
+
+func (l *brokenLater) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.next:
+		return c, nil
+	case err := <-l.fail:
+		return nil, err
+	}
+}
+
+// TestListenerFailsOverHTTP2: what was accepted lives on when a socket fails.
+func TestListenerFailsOverHTTP2(t *testing.T) {
+	dialing(t, func(t *testing.T, d *h2Dials) {
+		mem := newMemListener()
+		inner := &brokenLater{mem, make(chan error), mem.conns}
+		ln := new(walve.Listener)
+		if err := ln.Serve(inner); err != nil {
+			t.Fatal(err)
+		}
+		dialer := d.dialer(walve.HTTP2Always, func(_ int, c net.Conn) { mem.conns <- c })
+		client, server := connectH2(t, ln, dialer)
+		wantEcho(t, client, server)
+		inner.fail <- errors.New("broken")
+		if _, err := ln.Accept(); err == nil || !strings.Contains(err.Error(), "broken") {
+			t.Errorf("Accept: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := client.Write([]byte("x")); err != nil {
+			t.Errorf("client after inner failed: %v", err)
+		}
+		server.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := server.Read(make([]byte, 1)); err != nil {
+			t.Errorf("server after inner failed: %v", err)
+		}
+		client.Close()
+		server.Close()
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestQuietLogHTTP2: strangers cannot write into the log over HTTP/2 either.
+func TestQuietLogHTTP2(t *testing.T) {
+	var buf bytes.Buffer
+	log.SetOutput(&buf)
+	defer log.SetOutput(os.Stderr)
+	dialing(t, func(t *testing.T, d *h2Dials) {
+		mem := newMemListener()
+		ln := new(walve.Listener)
+		ln.Serve(mem)
+		for range 3 {
+			p := mem.dial(t)
+			p.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+			p.send(string([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}))             // SETTINGS
+			p.send(string([]byte{0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0})) // WINDOW_UPDATE of 0
+			p.SetReadDeadline(time.Now().Add(time.Minute))
+			io.ReadAll(p)
+			p.Close()
+		}
+		ln.Close()
+		time.Sleep(time.Minute)
+	})
+	if buf.Len() > 0 {
+		t.Errorf("a stranger made the server log:\n%s", buf.String())
+	}
 }

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -255,5 +258,53 @@ func TestSecurityNamesTests(t *testing.T) {
 	}
 	if len(names) < 10 {
 		t.Errorf("only %d tests found in SECURITY.md", len(names))
+	}
+}
+
+// TestUnfinishedBody: a refused request whose body never comes holds no
+// connection.
+func TestUnfinishedBody(t *testing.T) {
+	for _, test := range []struct{ name, head string }{
+		{"POST", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"},
+		{"GET", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"},
+		{"GET chunked", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"upgrade with a body", "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 100\r\n\r\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner := newMemListener()
+				l := walve.NewListener(inner)
+				start := time.Now()
+				p := inner.dial(t)
+				p.send(test.head)
+				p.SetReadDeadline(time.Now().Add(time.Hour))
+				_, err := io.ReadAll(p)
+				if d := time.Since(start); err != nil || d > 90*time.Second {
+					t.Errorf("open for %v: %v", d, err)
+				}
+				p.Close()
+				l.Close()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+// TestManySubprotocols: their number costs no quadratic time, which would be
+// minutes here.
+func TestManySubprotocols(t *testing.T) {
+	for _, size := range []int{60_000, 1 << 20} {
+		var b strings.Builder
+		for i := 0; b.Len() < size; i++ {
+			fmt.Fprintf(&b, "%x,", i)
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
+			"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {b.String()}}
+		start := time.Now()
+		_, err := walve.Upgrade(httptest.NewRecorder(), r)
+		if d := time.Since(start); d > 20*time.Second {
+			t.Errorf("%d bytes of Sec-WebSocket-Protocol took %v (%v)", size, d, err)
+		}
 	}
 }

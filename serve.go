@@ -87,7 +87,7 @@ func (l *Listener) Serve(inner net.Listener) error {
 		err := server.Serve(inner)
 		if !errors.Is(err, http.ErrServerClosed) {
 			_, waiting := l.end(cause(err))
-			server.Close() // the other sockets
+			l.stopServer(server) // the other sockets
 			eachAtOnce(waiting, l.turnAway)
 		}
 	}()
@@ -176,7 +176,8 @@ type quietLog struct{}
 
 func (quietLog) Write(p []byte) (int, error) {
 	line := string(p)
-	if !strings.HasPrefix(line, "http: TLS handshake error") {
+	if !strings.HasPrefix(line, "http: TLS handshake error") && !strings.HasPrefix(line, "timeout waiting for SETTINGS") &&
+		(!strings.HasPrefix(line, "http2: ") || strings.HasPrefix(line, "http2: panic")) {
 		log.Print(line)
 	}
 	return len(p), nil

@@ -119,6 +119,11 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	agreed := acceptExtensions(u.Compression, offers)
 	hs.subprotocol, hs.halfClose, hs.deflate = subprotocol, agreed.halfClose, agreed.deflate
 	if connect {
+		if hs.request != nil { // whose body is the stream
+			asked := *r
+			asked.Body = http.NoBody
+			hs.request = &asked
+		}
 		return u.answerConnect(w, r, hs, agreed.answer)
 	}
 
@@ -159,6 +164,8 @@ func reply(w http.ResponseWriter, r *http.Request, refused *HandshakeError) erro
 	h := w.Header()
 	if hasBody(r) && r.ProtoMajor == 1 {
 		h.Set("Connection", "close") // or net/http would wait for the body first
+		// It does so behind the answer, and the server may have no ReadTimeout.
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(answerTimeout))
 	}
 	switch refused.StatusCode {
 	case http.StatusMethodNotAllowed:

@@ -235,6 +235,10 @@ type server struct {
 
 func (s *server) handler(ep *endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.ContentLength != 0 {
+			// net/http reads the rest of a body behind the answer.
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Second))
+		}
 		r.RemoteAddr = s.proxies.clientAddr(r)
 		log := s.log.With("client", r.RemoteAddr, "path", r.URL.Path)
 		if !s.auth.allows(r) {
@@ -259,8 +263,8 @@ func (s *server) handler(ep *endpoint) http.Handler {
 // forward connects the request's WebSocket to t, and returns as soon as it is
 // one.
 func (s *server) forward(w http.ResponseWriter, r *http.Request, t target, log *slog.Logger) {
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		// Upgrade answers that, and the target need not know.
+	if !namesWebSocket(r.Header["Upgrade"]) {
+		// Upgrade refuses that, and the target need not know.
 		_, err := s.upgrader.Upgrade(w, r)
 		s.metrics.countHandshakeFailure(err)
 		return
@@ -294,6 +298,16 @@ func (s *server) forward(w http.ResponseWriter, r *http.Request, t target, log *
 	// r is net/http's again when this returns.
 	tn := &tunnel{ws: ws, local: local, halfClose: hasHalfClose(r.Header), failCode: walve.StatusBadGateway}
 	go s.tunnels.runLogged(tn, log)
+}
+
+// namesWebSocket is as lenient as Upgrade: what it takes must not get past.
+func namesWebSocket(upgrade []string) bool {
+	for protocol := range strings.SplitSeq(strings.Join(upgrade, ","), ",") {
+		if strings.EqualFold(strings.TrimSpace(protocol), "websocket") {
+			return true
+		}
+	}
+	return false
 }
 
 // connect connects to t; it gives up when the client does.

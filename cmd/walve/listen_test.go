@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -260,5 +261,56 @@ func TestParseMappingsErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) || exitCode(err) != exitUsage {
 			t.Errorf("%q: %v, want a usage error with %q", test.args, err, test.want)
 		}
+	}
+}
+
+func TestUpgradeList(t *testing.T) {
+	target := serveTCP(t, echo)
+	_, urls := startListen(t, 1, "-max", "1", "ws://127.0.0.1:0/", target)
+	address := strings.TrimSuffix(strings.TrimPrefix(urls[0], "ws://"), "/")
+	for _, upgrade := range []string{"websocket, foo", "foo\r\nUpgrade: websocket"} {
+		t.Run(upgrade, func(t *testing.T) {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(3 * time.Second))
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+address+"\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+
+				"\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+			br := bufio.NewReader(c)
+			resp, err := http.ReadResponse(br, nil)
+			if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatal(resp, err)
+			}
+			// "hi", masked with zeroes, comes back.
+			c.Write([]byte{0x82, 0x82, 0, 0, 0, 0, 'h', 'i'})
+			b := make([]byte, 4)
+			if _, err := io.ReadFull(br, b); err != nil {
+				t.Errorf("no target behind the 101: %v", err)
+			} else {
+				t.Logf("%q", b)
+			}
+			c.Write([]byte{0x88, 0x80, 0, 0, 0, 0})
+			io.ReadAll(br)
+		})
+	}
+}
+
+// TestUnfinishedBody: a refused request whose body never comes is closed.
+func TestUnfinishedBody(t *testing.T) {
+	target := serveTCP(t, echo)
+	_, urls := startListen(t, 1, "ws://127.0.0.1:0/", target)
+	address := strings.TrimSuffix(strings.TrimPrefix(urls[0], "ws://"), "/")
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(75 * time.Second))
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: "+address+"\r\nContent-Length: 100\r\n\r\n")
+	start := time.Now()
+	if _, err := io.ReadAll(c); err != nil {
+		t.Errorf("open for %v: %v", time.Since(start), err)
 	}
 }
