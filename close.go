@@ -138,7 +138,7 @@ func (c *Conn) drain(until time.Time) {
 func (c *Conn) drained() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peerDone && !c.hs.client
+	return c.peerDone && !c.hs.client && !c.halfClosed
 }
 
 // CloseWrite ends this side's writing with a Close frame of status 1000; Read

@@ -401,3 +401,28 @@ func TestRule2GatheredMessagesAtEveryByte(t *testing.T) {
 		}
 	})
 }
+
+// TestRule2ReadBehindCutReadMessage: a Read that gets nothing, behind a
+// ReadMessage that was cut before it got anything, leaves the message whole.
+func TestRule2ReadBehindCutReadMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, peer := memConn(walve.TestConfig{Client: true})
+		peer.Write([]byte{0x82, 5}) // the header
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		if _, _, err := c.ReadMessage(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(make([]byte, 9)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(n, err)
+		}
+		c.SetReadDeadline(time.Time{})
+		peer.Write([]byte("hello\x82\x05world"))
+		for _, want := range []string{"hello", "world"} {
+			if _, p, err := c.ReadMessage(); string(p) != want || err != nil {
+				t.Errorf("%q, %v, want %q", p, err, want)
+			}
+		}
+		peer.Close()
+		c.Close()
+	})
+}

@@ -9,9 +9,11 @@ import (
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/memconn"
 	"github.com/bodokaiser/walve/internal/stream"
 	"github.com/bodokaiser/walve/internal/testcert"
 )
@@ -120,4 +122,59 @@ func readShortly(c *walve.Conn, want []byte) error {
 			return err
 		}
 	}
+}
+
+// ownTimeouts is a net.Conn whose timeouts are not os.ErrDeadlineExceeded, as
+// those of yamux are not.
+type ownTimeouts struct{ net.Conn }
+
+type ownTimeout struct{}
+
+func (ownTimeout) Error() string   { return "i/o deadline reached" }
+func (ownTimeout) Timeout() bool   { return true }
+func (ownTimeout) Temporary() bool { return true }
+
+func (c ownTimeouts) own(n int, err error) (int, error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = ownTimeout{}
+	}
+	return n, err
+}
+
+func (c ownTimeouts) Read(p []byte) (int, error)  { return c.own(c.Conn.Read(p)) }
+func (c ownTimeouts) Write(p []byte) (int, error) { return c.own(c.Conn.Write(p)) }
+
+// TestRule2OwnTimeouts: they are timeouts all the same, and can be recovered
+// from.
+func TestRule2OwnTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own, peer := memconn.Pipe()
+		c := walve.NewTestConn(ownTimeouts{own}, walve.TestConfig{})
+		c.SetDeadline(time.Now().Add(time.Second))
+		b := make([]byte, 10)
+		if n, err := c.Read(b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Read: %d, %v", n, err)
+		}
+		own.SetWriteLimit(3)
+		c.SetDeadline(time.Now().Add(time.Second))
+		if n, err := c.Write([]byte("hello")); n != 5 || err != nil { // the rest is kept
+			t.Errorf("Write: %d, %v", n, err)
+		}
+		own.SetWriteLimit(-1)
+		c.SetDeadline(time.Time{})
+		peer.Write([]byte("\x82\x81\x00\x00\x00\x00x"))
+		if n, err := c.Read(b); n != 1 || err != nil {
+			t.Errorf("then Read: %d, %v", n, err)
+		}
+		if n, err := c.Write([]byte("world")); n != 5 || err != nil {
+			t.Errorf("then Write: %d, %v", n, err)
+		}
+		const want = "\x82\x05hello\x82\x05world"
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(peer, got); string(got) != want || err != nil {
+			t.Errorf("on the wire: %q, %v", got, err)
+		}
+		peer.Close()
+		c.Close()
+	})
 }

@@ -106,7 +106,7 @@ func (c *Conn) plainPayload(p []byte) []byte {
 // message of which there are have: JSON gets up to 8 times smaller. One more
 // than MaxMessageSize is enough.
 func (c *Conn) inflatedLeft(have int) int64 {
-	return min(max(8*c.in.left, int64(have), 64), c.hs.maxMessageSize+1-int64(have))
+	return min(max(8*c.in.left, int64(have), 64)-1, c.hs.maxMessageSize-int64(have)) + 1
 }
 
 // pieceLimit bounds the payload that becomes one frame in a unit.

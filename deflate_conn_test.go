@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand"
 	"runtime"
 	"strings"
@@ -629,4 +630,19 @@ func TestDeflateMemory(t *testing.T) {
 	if none-plain > 1<<10 || both > 48<<10 || many > 48<<10+plain {
 		t.Error("too much")
 	}
+}
+
+// TestInflateNoLimit: the largest MaxMessageSize there is is none.
+func TestInflateNoLimit(t *testing.T) {
+	d := &walve.Deflate{SendBits: 15, ReceiveBits: 15}
+	a, b := memconn.Pipe()
+	client := walve.NewTestConn(a, walve.TestConfig{Client: true, Deflate: d})
+	server := walve.NewTestConn(b, walve.TestConfig{Deflate: d, MaxMessageSize: math.MaxInt64})
+	want := strings.Repeat("hello ", 100)
+	go client.WriteMessage(walve.OpText, []byte(want))
+	if _, p, err := server.ReadMessage(); string(p) != want || err != nil {
+		t.Errorf("%q, %v", p, err)
+	}
+	a.Close()
+	b.Close()
 }

@@ -39,3 +39,10 @@ func NextSharedTimer(interval time.Duration) (d time.Duration) {
 	}
 	return d
 }
+
+// SharedTimerWait returns how long a timer of that phase waits at a time, both
+// counted from the beginning of a half interval.
+func SharedTimerWait(half, phase, now time.Duration) time.Duration {
+	t := &keepAliveTimer{timerKey: timerKey{half, phase}}
+	return t.waitAt(7*half + now)
+}

@@ -133,7 +133,7 @@ func (c *Conn) flushLeft() {
 			c.writeError(err)
 		}
 		c.mu.Lock()
-		if err != nil || !c.queuedLocked() {
+		if err != nil || !c.queuedLocked() && !c.finDueLocked() {
 			break
 		}
 	}

@@ -1,11 +1,13 @@
 package walve_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/internal/memconn"
@@ -134,4 +136,37 @@ func TestRule6CloseBehindHalfClose(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestRule5TailBehindHalfClose: the peer may send Pings behind its half-close;
+// closing with one unread would reset the connection and take the tail from it.
+func TestRule5TailBehindHalfClose(t *testing.T) {
+	nc1, nc2 := tcpSockets(t)
+	nc1.(*net.TCPConn).SetReadBuffer(4 << 10)
+	nc2.(*net.TCPConn).SetWriteBuffer(1 << 20)
+	client, server := pair(nc1, nc2, true)
+	if err := client.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte("0123456789abcdef"), 20<<10) // 320 KiB
+	server.SetWriteDeadline(time.Now().Add(3 * time.Second))
+	if n, err := server.Write(data); n != len(data) || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	client.Ping(ctx)
+	cancel()
+	time.Sleep(50 * time.Millisecond)
+	got, err := io.ReadAll(client)
+	if len(got) != len(data) || err != nil {
+		t.Errorf("the client read %d of %d bytes, %v", len(got), len(data), err)
+	}
+	client.Close()
 }

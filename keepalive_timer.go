@@ -88,9 +88,17 @@ func (t *keepAliveTimer) wait() time.Duration {
 	if t.own {
 		return t.half
 	}
-	d := t.half + t.phase - time.Since(started)%t.half
-	if d <= t.half/2 { // it has run a little early
+	return t.waitAt(time.Since(started))
+}
+
+// waitAt is wait at a time counted from started.
+func (t *keepAliveTimer) waitAt(now time.Duration) time.Duration {
+	d := t.half + t.phase - now%t.half
+	switch {
+	case d <= t.half/2: // it has run a little early
 		d += t.half
+	case d > t.half+t.half/2: // a little late, and at the end of an interval
+		d -= t.half
 	}
 	return d
 }

@@ -114,3 +114,16 @@ func TestSharedTimersRealTime(t *testing.T) {
 	p.Close()
 	c.Close()
 }
+
+// TestSharedTimerWait: one that runs a little early or late runs half an interval
+// after its time all the same, wherever in the interval that is.
+func TestSharedTimerWait(t *testing.T) {
+	const half, late = 400 * time.Millisecond, 20 * time.Millisecond
+	for phase := time.Duration(0); phase < half; phase += half / 64 {
+		for _, d := range []time.Duration{-late, 0, late, half/2 - 1} {
+			if got := walve.SharedTimerWait(half, phase, phase+d); got != half-d {
+				t.Errorf("phase %v, %v late: %v, want %v", phase, d, got, half-d)
+			}
+		}
+	}
+}

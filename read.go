@@ -94,6 +94,9 @@ func (c *Conn) read(p []byte) (int, error) {
 		if n := in.whole.take(p); n > 0 {
 			return n, nil
 		}
+		if in.whole.r == 0 { // ReadMessage had nothing of it yet
+			in.fresh, in.untouched = in.inPayload(), true
+		}
 		in.whole = nil
 	}
 	for {
@@ -291,7 +294,7 @@ func (c *Conn) fill() error {
 // comes next, and drops the payload, of which it returns the length.
 func (c *Conn) skim(take func(dst, src []byte) (n, used int)) (int, error) {
 	in := &c.in
-	if in.buf == nil {
+	for in.buf == nil {
 		if err := c.fill(); err != nil {
 			return 0, err
 		}

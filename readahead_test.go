@@ -3,6 +3,7 @@ package walve_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"testing"
 
 	"github.com/bodokaiser/walve"
@@ -105,4 +106,36 @@ func leavesNext(t *testing.T, cfg walve.TestConfig, wire []byte, end int, second
 			}
 		})
 	}
+}
+
+// An emptyReads is a net.Conn whose Read may return 0, nil, as io.Reader allows.
+type emptyReads struct {
+	net.Conn
+	n int // times
+}
+
+func (c *emptyReads) Read(p []byte) (int, error) {
+	if c.n > 0 {
+		c.n--
+		return 0, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// TestEmptyRead: nothing is made of it, where a message is skipped neither.
+func TestEmptyRead(t *testing.T) {
+	own, peer := memconn.Pipe()
+	below := &emptyReads{Conn: own}
+	c := walve.NewTestConn(below, walve.TestConfig{Client: true})
+	peer.Write([]byte{0x82, 5, 'h'})
+	if _, _, err := c.NextReader(); err != nil {
+		t.Fatal(err)
+	}
+	below.n = 1
+	peer.Write([]byte{'e', 'l', 'l', 'o', 0x82, 1, 'x'})
+	if _, p, err := c.ReadMessage(); string(p) != "x" || err != nil {
+		t.Errorf("%q, %v", p, err)
+	}
+	peer.Close()
+	c.Close()
 }

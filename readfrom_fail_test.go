@@ -1,10 +1,12 @@
 package walve_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,4 +159,49 @@ func TestReadFromSourceFails(t *testing.T) {
 			w.Close()
 		})
 	}
+}
+
+// TestRule5CloseInsideHeaderOfFile: a Close that cuts a file's header has its
+// frame finished before the Close frame goes out.
+func TestRule5CloseInsideHeaderOfFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := bytes.Repeat([]byte("x"), 300)
+		name := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		own, peer := memconn.Pipe()
+		c := walve.NewWritevConn(own, walve.TestConfig{})
+		own.SetWriteLimit(1) // one byte of the header
+		read := make(chan int64, 1)
+		go func() {
+			n, err := c.ReadFrom(f)
+			if !errors.Is(err, net.ErrClosed) {
+				t.Errorf("ReadFrom: %v", err)
+			}
+			read <- n
+		}()
+		synctest.Wait()
+		go func() {
+			peer.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			<-read
+			own.SetWriteLimit(-1)
+		}()
+		c.Close()
+		got, _ := io.ReadAll(peer)
+		fr := walve.NewFrameReader(bytes.NewReader(got))
+		fr.Next()
+		if p, err := io.ReadAll(fr); !bytes.Equal(p, data) || err != nil {
+			t.Errorf("the payload is %x, %v", p, err)
+		}
+		if h, err := fr.Next(); h.Opcode != walve.OpClose || err != nil {
+			t.Errorf("then %+v, %v", h, err)
+		}
+		peer.Close()
+	})
 }

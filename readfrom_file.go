@@ -108,7 +108,8 @@ func (c *Conn) sendFile(rf io.ReaderFrom, f file, pos, n int64) (int64, error) {
 		return 0, err
 	}
 	var moved int64
-	if err == nil {
+	cut := err != nil // the header was, by a deadline or by Close
+	if !cut {
 		moved, err = rf.ReadFrom(&io.LimitedReader{R: f, N: n})
 	}
 	c.out.noteFrame(true)
@@ -120,7 +121,7 @@ func (c *Conn) sendFile(rf io.ReaderFrom, f file, pos, n int64) (int64, error) {
 		err = io.ErrUnexpectedEOF
 		c.fail("write", err)
 		return moved, c.opError("write", err)
-	case !isTimeout(err):
+	case !cut && !isTimeout(err):
 		return moved, c.writeError(err)
 	}
 	if _, serr := f.Seek(pos+moved, io.SeekStart); serr != nil {

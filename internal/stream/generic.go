@@ -1,11 +1,35 @@
 package stream
 
-import "net"
+import (
+	"errors"
+	"net"
+	"os"
+)
 
 // generic is any other net.Conn whose deadlines are recoverable, as those of
 // net.Pipe are.
 type generic struct {
 	net.Conn
+}
+
+func (s *generic) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	return n, s.timeout("read", err)
+}
+
+func (s *generic) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	return n, s.timeout("write", err)
+}
+
+// timeout returns err, or what package net has instead if a deadline is the
+// cause. A timeout that is not temporary is another's, of a Conn's KeepAlive for
+// one, and final.
+func (s *generic) timeout(op string, err error) error {
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Temporary() && isTimeout(err) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return OpError(s.Conn, op, os.ErrDeadlineExceeded)
+	}
+	return err
 }
 
 func (s *generic) NetConn() net.Conn { return s.Conn }
