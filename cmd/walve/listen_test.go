@@ -266,7 +266,7 @@ func TestParseMappingsErrors(t *testing.T) {
 
 func TestUpgradeList(t *testing.T) {
 	target := serveTCP(t, echo)
-	_, urls := startListen(t, 1, "-max", "1", "ws://127.0.0.1:0/", target)
+	_, urls := startListen(t, 1, "-max", "2", "ws://127.0.0.1:0/", target)
 	address := strings.TrimSuffix(strings.TrimPrefix(urls[0], "ws://"), "/")
 	for _, upgrade := range []string{"websocket, foo", "foo\r\nUpgrade: websocket"} {
 		t.Run(upgrade, func(t *testing.T) {
