@@ -135,10 +135,16 @@ func (c *Conn) deflates(size int) bool {
 func (c *Conn) deflate(op Opcode, p []byte, fin bool) *unit {
 	u := newUnit(maxHeaderSize + len(p) + deflate.MaxOverhead)
 	first := c.out.msg == msgNone
-	n := len(c.z.deflater.Append(u.fillRoom()[:0], p, fin))
+	out := c.z.deflater.Append(u.fillRoom()[:0], p, fin)
+	n := len(out)
 	if first && fin && n >= len(p) {
 		u.free()
 		return nil
+	}
+	if n > len(u.fillRoom()) { // more than was ever seen: Append has made room
+		u.free()
+		u = newUnit(maxHeaderSize + n)
+		copy(u.fillRoom(), out)
 	}
 	h := c.nextHeader(op, fin, int64(n))
 	h.RSV1 = first // RFC 7692, 6.1

@@ -646,3 +646,43 @@ func TestInflateNoLimit(t *testing.T) {
 	a.Close()
 	b.Close()
 }
+
+// TestDeflateIncompressible: a message of several pieces, each longer when it is
+// compressed, at the levels that make it the longest.
+func TestDeflateIncompressible(t *testing.T) {
+	want := make([]byte, 300_000)
+	rand.New(rand.NewSource(0)).Read(want)
+	for level := 1; level <= 9; level++ {
+		d := &walve.Deflate{SendBits: 15, ReceiveBits: 15, Level: level}
+		a, b := memconn.Pipe()
+		client := walve.NewTestConn(a, walve.TestConfig{Client: true, Deflate: d})
+		server := walve.NewTestConn(b, walve.TestConfig{Deflate: d})
+		go client.WriteMessage(walve.OpBinary, want)
+		if _, p, err := server.ReadMessage(); !bytes.Equal(p, want) || err != nil {
+			t.Errorf("level %d: %d bytes, %v", level, len(p), err)
+		}
+		a.Close()
+		b.Close()
+	}
+}
+
+// TestDeflateEmptyRead: a net.Conn may return 0, nil also where WriteTo looks for
+// a buffer.
+func TestDeflateEmptyRead(t *testing.T) {
+	d := &walve.Deflate{SendBits: 15, ReceiveBits: 15}
+	a, b := memconn.Pipe()
+	client := walve.NewTestConn(a, walve.TestConfig{Client: true, Deflate: d})
+	below := &emptyReads{Conn: b}
+	server := walve.NewTestConn(below, walve.TestConfig{Deflate: d})
+	want := jsonText(9000)
+	go func() {
+		client.WriteMessage(walve.OpText, []byte(want))
+		client.Close()
+	}()
+	below.n = 1
+	var got strings.Builder
+	if _, err := server.WriteTo(&got); got.String() != want || err != nil {
+		t.Errorf("%d bytes, %v", got.Len(), err)
+	}
+	server.Close()
+}

@@ -5,6 +5,7 @@ type Deflate struct {
 	SendBits, ReceiveBits         int
 	SendTakeover, ReceiveTakeover bool
 	Threshold                     int
+	Level                         int // 0: 1
 }
 
 // agreement is what a Conn is given.
@@ -12,7 +13,7 @@ func (d *Deflate) agreement() *deflateAgreement {
 	return &deflateAgreement{
 		send:      deflateContext{bits: d.SendBits, takeover: d.SendTakeover},
 		receive:   deflateContext{bits: d.ReceiveBits, takeover: d.ReceiveTakeover},
-		level:     1,
+		level:     max(d.Level, 1),
 		threshold: d.Threshold,
 	}
 }
@@ -21,7 +22,7 @@ func exportDeflate(a *deflateAgreement) *Deflate {
 	if a == nil {
 		return nil
 	}
-	return &Deflate{a.send.bits, a.receive.bits, a.send.takeover, a.receive.takeover, 0}
+	return &Deflate{a.send.bits, a.receive.bits, a.send.takeover, a.receive.takeover, 0, 0}
 }
 
 // AcceptDeflate returns the server's answer to a client's extensions, and what

@@ -415,7 +415,7 @@ func (c *Conn) readLarge() (b *stream.Large, n int, err error) {
 	defer c.endRead()
 	if c.z != nil && !c.in.buffered() {
 		// What is inflated needs a buffer of its own, but none to wait with.
-		if err := c.fill(); err != nil {
+		if err := c.fill(); err != nil || !c.in.buffered() {
 			return nil, 0, err
 		}
 	}

@@ -33,8 +33,9 @@ import (
 )
 
 const (
-	// MaxOverhead is by how much Append's output can be longer than its input.
-	MaxOverhead = 32
+	// MaxOverhead is by how much Append's output was ever seen to be longer than
+	// its input, and some more: 52, of random bytes at levels 7 to 9.
+	MaxOverhead = 64
 
 	// MaxPiece is the longest piece that Append takes.
 	MaxPiece = 65535 - MaxOverhead
