@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bodokaiser/walve"
 )
@@ -57,5 +58,20 @@ func TestProxyAndHeader(t *testing.T) {
 	}
 	if got, want := <-asked, "CONNECT only-the-proxy.knows:80 Basic bWU6c2VjcmV0"; got != want {
 		t.Errorf("the proxy was asked %q, want %q", got, want)
+	}
+}
+
+// TestPingExit: the exit code is 0 if there was an answer.
+func TestPingExit(t *testing.T) {
+	url := serveWebSocket(t, func(conn *walve.Conn) {
+		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		conn.ReadMessage() // answers Pings meanwhile
+	})
+	r := runWalve(t, nil, "ping", "-i", "100ms", url)
+	if !strings.Contains(r.stdout, "pong from") {
+		t.Skip("no pong")
+	}
+	if r.code != exitOK {
+		t.Errorf("%+v: want 0, as -h says: there was an answer", r)
 	}
 }

@@ -155,7 +155,8 @@ func (f *forwarder) forward(stop context.Context, local closeWriter) {
 		abort(local)
 		return
 	}
-	ws, err := f.client.dial(stop)
+	// Not until stop: it was there before, and has the time of -drain.
+	ws, err := f.client.dial(context.WithoutCancel(stop))
 	if err != nil {
 		f.tunnels.giveUp()
 		f.metrics.countHandshakeFailure(err)

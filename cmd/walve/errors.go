@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/bodokaiser/walve"
 )
@@ -68,7 +69,12 @@ func isQuiet(err error) bool {
 
 // message is what err says, and what the server said if it refused.
 func message(err error) string {
-	text := err.Error()
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar // of a certificate, say: it must not control the terminal
+		}
+		return r
+	}, err.Error())
 	var refused *walve.HandshakeError
 	if errors.As(err, &refused) && refused.Response != nil && refused.Response.Body != nil {
 		// Short answers say more than their status, pages for people do not.

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"flag"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -196,5 +202,37 @@ func TestIsTerminal(t *testing.T) {
 	defer file.Close()
 	if isTerminal(null) || isTerminal(file) || isTerminal(strings.NewReader("")) || isRegular(null) || !isRegular(file) {
 		t.Error("a file is taken for a terminal, or not for a file")
+	}
+}
+
+// TestCertificateName: what a server says of itself does not control the terminal.
+func TestCertificateName(t *testing.T) {
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"x\x1b]0;owned\x07\x1b[2Jy"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.(*tls.Conn).Handshake()
+			c.Close()
+		}
+	}()
+	r := runWalve(t, nil, "dial", strings.Replace("wss://"+ln.Addr().String()+"/", "127.0.0.1", "localhost", 1))
+	if strings.ContainsAny(r.stderr, "\x1b\x07") {
+		t.Errorf("a certificate controls the terminal: %q", r.stderr)
+	} else {
+		t.Logf("%q", r.stderr)
 	}
 }

@@ -175,8 +175,13 @@ func (s *server) serve(stop context.Context, endpoints []*endpoint, config *tls.
 		inner = append(inner, ln)
 	}
 	failed := make(chan error, len(endpoints))
+	var writeTimeout time.Duration // for who reads no answers; Upgrade lifts it
+	if s.connectTimeout > 0 {
+		writeTimeout = s.connectTimeout + 10*time.Second
+	}
 	for i, ep := range endpoints {
 		srv := &http.Server{
+			WriteTimeout:      writeTimeout,
 			Handler:           s.handler(ep),
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       time.Minute,
@@ -278,6 +283,11 @@ func (s *server) forward(w http.ResponseWriter, r *http.Request, t target, log *
 	local, err := s.connect(r.Context(), t)
 	if err != nil {
 		s.tunnels.giveUp()
+		if r.Context().Err() != nil {
+			log.Debug("the client gave up")
+			s.metrics.countHandshakeFailure(err)
+			return
+		}
 		status := http.StatusBadGateway
 		if errors.Is(err, context.DeadlineExceeded) {
 			status = http.StatusGatewayTimeout
@@ -312,8 +322,11 @@ func namesWebSocket(upgrade []string) bool {
 
 // connect connects to t; it gives up when the client does.
 func (s *server) connect(ctx context.Context, t target) (closeWriter, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.connectTimeout)
-	defer cancel()
+	if s.connectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.connectTimeout)
+		defer cancel()
+	}
 	c, err := new(net.Dialer).DialContext(ctx, t.network, t.address)
 	if err != nil {
 		if ctx.Err() != nil {

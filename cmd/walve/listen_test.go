@@ -314,3 +314,12 @@ func TestUnfinishedBody(t *testing.T) {
 		t.Errorf("open for %v: %v", time.Since(start), err)
 	}
 }
+
+// TestConnectTimeoutZero: that is no limit.
+func TestConnectTimeoutZero(t *testing.T) {
+	target := serveOn(t, "tcp", "127.0.0.1:0", greeter("hello"))
+	_, urls := startListen(t, 1, "-connect-timeout", "0", "ws://127.0.0.1:0/", target)
+	if got, status := greeting(t, urls[0], nil); status != 101 {
+		t.Errorf("%q, %d", got, status)
+	}
+}

@@ -59,8 +59,8 @@ func (m *metrics) vars(ts *tunnels) expvar.Func {
 		return map[string]any{
 			"connections_open":   open,
 			"connections_total":  m.total.Value(),
-			"bytes_sent":         m.sent.Value() + sent,
-			"bytes_received":     m.received.Value() + received,
+			"bytes_sent":         sent,
+			"bytes_received":     received,
 			"frames_sent":        m.frames.Sent.Load(),
 			"frames_received":    m.frames.Received.Load(),
 			"handshake_failures": rawVar{&m.handshakeFailures},

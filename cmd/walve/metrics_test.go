@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -115,4 +116,66 @@ func TestVars(t *testing.T) {
 	if b := get(t, strings.Replace(vars, "vars", "pprof/goroutine?debug=1", 1)); !strings.Contains(string(b), "goroutine profile") {
 		t.Errorf("pprof says %q", b)
 	}
+}
+
+// TestVarsMonotonic: counters do not run backwards when a tunnel ends.
+func TestVarsMonotonic(t *testing.T) {
+	m := newMetrics()
+	ts := newTunnels(m, 0)
+	vars := m.vars(ts)
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	url := serveWebSocket(t, func(conn *walve.Conn) {
+		a, b := tcpPair(t)
+		go func() { b.Write(make([]byte, 1000)); b.CloseWrite(); io.Copy(io.Discard, b); b.Close() }()
+		ts.admit()
+		ts.run(&tunnel{ws: conn, local: a, halfClose: true, failCode: 1011})
+	})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			c, err := walve.Dial(context.Background(), url)
+			if err != nil {
+				return
+			}
+			io.Copy(io.Discard, c)
+			c.CloseWrite()
+			c.Close()
+		}
+	}()
+	var last int64
+	until := time.Now().Add(3 * time.Second)
+	for time.Now().Before(until) {
+		n := vars().(map[string]any)["bytes_sent"].(int64)
+		if n < last {
+			t.Errorf("bytes_sent went from %d to %d", last, n)
+			break
+		}
+		last = n
+	}
+	close(stop)
+	<-done
+}
+
+// tcpPair returns the two ends of a TCP connection.
+func tcpPair(t *testing.T) (a, b *net.TCPConn) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer ln.Close()
+	ch := make(chan net.Conn, 1)
+	go func() { c, _ := ln.Accept(); ch <- c }()
+	x, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	return x.(*net.TCPConn), (<-ch).(*net.TCPConn)
 }

@@ -58,7 +58,13 @@ func runPing(e *env, args []string) error {
 	err = p.run(e.stop, count, interval)
 	p.summary(redacted(c.dialer.URL))
 	ws.Close() // nothing was sent that could be lost: no reason to wait for a server that is dead
-	if err == nil && p.got == 0 {
+	if p.got > 0 {
+		if err != nil {
+			fmt.Fprintf(e.stderr, "walve ping: %s\n", message(err))
+		}
+		return nil
+	}
+	if err == nil {
 		err = errors.New("no answer")
 	}
 	return err

@@ -207,3 +207,35 @@ func TestBrokenPipe(t *testing.T) {
 		t.Errorf("exit code %d, standard error %q, want 1 and nothing", code, stderr.String())
 	}
 }
+
+// TestDrainDialing: a connection whose WebSocket is being dialled was there too.
+func TestDrainDialing(t *testing.T) {
+	target := serveTCP(t, echo)
+	listen, urls := startListen(t, 1, "ws://127.0.0.1:0/", target)
+	_ = listen
+	backend := strings.TrimSuffix(strings.TrimPrefix(urls[0], "ws://"), "/")
+	asked := make(chan struct{}, 1)
+	slow := serveTCP(t, func(c *net.TCPConn) {
+		asked <- struct{}{}
+		time.Sleep(700 * time.Millisecond)
+		b, err := net.Dial("tcp", backend)
+		if err != nil {
+			return
+		}
+		defer b.Close()
+		go func() { io.Copy(b, c); b.(*net.TCPConn).CloseWrite() }()
+		io.Copy(c, b)
+	})
+	forward, address := startForward(t, "-drain", "1m", strings.Replace(slow, "tcp:", "ws:", 1)+"/")
+	c := dialTCP(t, address)
+	<-asked
+	forward.cmd.Process.Signal(syscall.SIGTERM)
+	forward.next("stopping")
+	if _, err := c.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(c, b); err != nil {
+		t.Errorf("a connection that was there at SIGTERM, with -drain 1m: %v", err)
+	}
+}

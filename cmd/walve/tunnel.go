@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -44,6 +45,7 @@ func (t *tunnel) run() error {
 	t.receive(sent)
 	<-sent
 	t.ws.Close()
+	t.linger()
 	t.local.Close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,7 +69,10 @@ func (t *tunnel) send() {
 		case isWrite(err):
 			// A foreign peer has closed: what it sent before is still on its
 			// way to local, and receive tells whether it ended well.
-			if !errors.Is(err, net.ErrClosed) {
+			t.mu.Lock()
+			ending := t.ending
+			t.mu.Unlock()
+			if !errors.Is(err, net.ErrClosed) && !(ending && errors.Is(err, os.ErrDeadlineExceeded)) {
 				t.fail(err)
 			}
 			return
@@ -96,7 +101,9 @@ func (t *tunnel) receive(sent <-chan struct{}) {
 			t.local.CloseWrite() // fails only if local is gone, which send sees
 			if !t.halfClose {
 				t.end()
+				return
 			}
+			t.watch(sent)
 			return
 		case isWrite(err):
 			// Local takes no more. What it sent before that, and whether it
@@ -111,6 +118,53 @@ func (t *tunnel) receive(sent <-chan struct{}) {
 			t.ws.SetReadDeadline(time.Time{})
 		default:
 			t.fail(err)
+			return
+		}
+	}
+}
+
+// linger reads away what local still sends, until it has ended or for a while:
+// closing with input unread, or that comes later, resets the connection, and
+// local would lose what it has not read yet of the bytes that came from ws.
+func (t *tunnel) linger() {
+	until := time.Now().Add(lingerTime)
+	buf := make([]byte, 4<<10)
+	for time.Now().Before(until) {
+		t.local.SetReadDeadline(until)
+		for {
+			_, err := t.local.Read(buf)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break // also: see interrupt
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+const watchInterval = 3 * time.Second
+
+// watch has a tunnel whose peer has ended its direction fail when the
+// connection does: send may wait for local, and nobody else reads from ws.
+func (t *tunnel) watch(sent <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-sent
+		cancel()
+	}()
+	for {
+		select {
+		case <-sent:
+			return
+		case <-time.After(watchInterval):
+		}
+		// Waits for as long as it takes: the peer may be held up.
+		if err := t.ws.Ping(ctx); err != nil {
+			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) { // send has ended too, or fail has closed it
+				t.fail(err)
+			}
 			return
 		}
 	}
@@ -151,6 +205,7 @@ func (t *tunnel) end() {
 	t.ending = true
 	t.mu.Unlock()
 	t.local.SetReadDeadline(time.Unix(1, 0))
+	t.ws.SetWriteDeadline(time.Now().Add(time.Second)) // it may be in the middle of a frame that nobody takes
 }
 
 // interrupt has the two copies say how far they are: a deadline that has passed

@@ -83,13 +83,16 @@ func (ts *tunnels) list() []*tunnel {
 	return list
 }
 
-// count returns how many are open and what they have carried so far.
+// count returns how many are open and what all have carried so far.
+// With it comes what those have that have ended: at the same moment, or one that
+// ends meanwhile would be in both or in neither.
 func (ts *tunnels) count() (open int, sent, received int64) {
 	for _, t := range ts.list() {
 		t.interrupt() // what it adds shows in this count or in the next one
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	sent, received = ts.metrics.sent.Value(), ts.metrics.received.Value()
 	for t := range ts.open {
 		sent += t.sent.Load()
 		received += t.received.Load()

@@ -54,9 +54,13 @@ func (m *member) serve() {
 	}
 	defer sub.Unsubscribe()
 	rooms, history := m.store.read(m.room)
-	m.out.put(event{Type: "rooms", Rooms: rooms}.encode())
+	ok := m.out.put(event{Type: "rooms", Rooms: rooms}.encode())
 	for _, e := range history {
-		m.out.put(e.encode())
+		ok = ok && m.out.put(e.encode())
+	}
+	if !ok {
+		m.conn.CloseWithStatus(walve.StatusTryAgainLater, "you do not keep up")
+		return
 	}
 
 	m.publish(event{Type: "here", From: m.id, Name: m.name})
