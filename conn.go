@@ -74,6 +74,8 @@ type Conn struct {
 	reads      uint8           // counts reads, for the keep-alive timer
 	seen       uint8           // reads when it sent its Ping
 	idle       uint8           // its half intervals without anything read
+	silent     uint8           // and those without a Write or a Ping of its own
+	wrote      bool            // there was a Write since it last looked
 	queued     *queue          // waits for whoever writes next; nil: nothing
 	timerRound uint8           // for timer, see run
 	timerAt    int32           // where it is among timer's

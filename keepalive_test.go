@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/memconn"
 )
 
 const interval = 30 * time.Second
@@ -272,6 +273,7 @@ func TestRule13Postponed(t *testing.T) {
 				for range 30 {
 					time.Sleep(interval * 2 / 3)
 					p.send(f.b0, payload)
+					c.Write([]byte("y")) // see TestRule13Silent
 				}
 				last := time.Since(start)
 				r := <-read
@@ -290,4 +292,63 @@ func TestRule13Postponed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRule13Silent: a side that reads all the time and writes nothing sends a
+// Ping now and then, whatever the peer's own Ping lies behind.
+func TestRule13Silent(t *testing.T) {
+	for _, writes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := newWirePeer(t, walve.TestConfig{KeepAlive: interval})
+			events := p.watch(nil)
+			go io.Copy(io.Discard, c)
+			for range 40 {
+				time.Sleep(interval / 4)
+				p.send(fin|bin, "x")
+				if writes {
+					c.Write([]byte("y"))
+				}
+			}
+			c.Close()
+			var pings []time.Duration
+			for _, e := range <-events {
+				if e.op == ping {
+					pings = append(pings, e.at)
+				}
+			}
+			want := 6 // each one and a half intervals
+			if writes {
+				want = 0
+			}
+			if len(pings) != want {
+				t.Errorf("in 10 intervals, writing %v: Pings at %v, want %d", writes, pings, want)
+			}
+		})
+	}
+}
+
+// TestRule13SlowUpload: one who sends a lot to a peer that takes it slowly does
+// not take it for dead, though its Pings are a long way behind.
+func TestRule13SlowUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(memconn.Buffer(1 << 20))
+		client := walve.NewTestConn(a, walve.TestConfig{Client: true, KeepAlive: interval})
+		server := walve.NewTestConn(b, walve.TestConfig{KeepAlive: interval})
+		go io.Copy(io.Discard, client)
+		go func() {
+			for {
+				if _, err := client.Write(make([]byte, 1<<10)); err != nil {
+					return
+				}
+			}
+		}()
+		for range 60 { // a MiB lasts for 16 intervals
+			time.Sleep(interval / 4)
+			if _, err := io.ReadFull(server, make([]byte, 16<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client.Close()
+		server.Close()
+	})
 }

@@ -194,7 +194,7 @@ func (c *Conn) unwritableLocked() error {
 // left if something is.
 func (c *Conn) releaseWireLocked() {
 	left := c.out.unit != nil || c.queuedLocked() || c.finDueLocked()
-	c.userWrite = false
+	c.userWrite, c.wrote = false, true
 	c.wireTurn.release()
 	if left {
 		c.wakeFlushLocked()

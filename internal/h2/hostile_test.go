@@ -354,7 +354,7 @@ func TestRefusedLate(t *testing.T) {
 		if !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("RST_STREAM(REFUSED_STREAM) behind the response: %v", err)
 		}
-		id, st = s.open(c)
+		_, st = s.open(c)
 		s.fr.WriteGoAway(0, http2.ErrCodeNo, nil)
 		_, err = st.Read(make([]byte, 1))
 		if !errors.Is(err, syscall.ECONNRESET) {

@@ -22,11 +22,17 @@ func (s *generic) Write(p []byte) (int, error) {
 	return n, s.timeout("write", err)
 }
 
+type temporary interface {
+	error
+	Temporary() bool
+}
+
 // timeout returns err, or what package net has instead if a deadline is the
 // cause. A timeout that is not temporary is another's, of a Conn's KeepAlive for
 // one, and final.
 func (s *generic) timeout(op string, err error) error {
-	if ne, ok := errors.AsType[net.Error](err); ok && ne.Temporary() && isTimeout(err) && !errors.Is(err, os.ErrDeadlineExceeded) {
+	te, ok := errors.AsType[temporary](err)
+	if ok && te.Temporary() && isTimeout(err) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return OpError(s.Conn, op, os.ErrDeadlineExceeded)
 	}
 	return err
