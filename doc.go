@@ -70,5 +70,6 @@
 // Nothing is allocated by a length that the peer declares, and messages are
 // limited where they are read whole: ReadMessage fails with status 1009 beyond
 // MaxMessageSize, 16 MiB unless set. An idle Conn sends a Ping after KeepAlive,
-// 30 seconds unless set, and fails if as long again brings nothing.
+// 30 seconds unless set, and fails if as long again brings nothing. One that
+// only reads sends a Ping every one and a half times that.
 package walve

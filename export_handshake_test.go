@@ -3,6 +3,8 @@ package walve
 import (
 	"net"
 	"net/http"
+
+	"github.com/bodokaiser/walve/internal/origin"
 )
 
 // The opening handshake's inside, for the tests of package walve_test.
@@ -10,7 +12,7 @@ import (
 var (
 	HasToken           = hasToken
 	ValidKey           = validKey
-	SameOrigin         = sameOrigin
+	SameOrigin         = origin.Same
 	ChooseSubprotocol  = chooseSubprotocol
 	RewrittenAddr      = rewrittenAddr
 	HalfCloseExtension = halfCloseExtension

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bodokaiser/walve/internal/origin"
 	"github.com/bodokaiser/walve/internal/stream"
 )
 
@@ -102,7 +103,7 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, hs *handshake
 	// Forbidden)".
 	check := u.CheckOrigin
 	if check == nil {
-		check = sameOrigin
+		check = origin.Same
 	}
 	if !check(r) {
 		return nil, reply(w, r, &HandshakeError{StatusCode: http.StatusForbidden, Reason: "the origin is not allowed"})

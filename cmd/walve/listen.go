@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bodokaiser/walve"
+	"github.com/bodokaiser/walve/internal/origin"
 )
 
 const listenUsage = `
@@ -268,10 +269,11 @@ func (s *server) handler(ep *endpoint) http.Handler {
 // forward connects the request's WebSocket to t, and returns as soon as it is
 // one.
 func (s *server) forward(w http.ResponseWriter, r *http.Request, t target, log *slog.Logger) {
-	if !namesWebSocket(r.Header["Upgrade"]) {
+	if !namesWebSocket(r.Header["Upgrade"]) || !s.allowsOrigin(r) {
 		// Upgrade refuses that, and the target need not know.
 		_, err := s.upgrader.Upgrade(w, r)
 		s.metrics.countHandshakeFailure(err)
+		log.Debug("refused", "error", err.Error())
 		return
 	}
 	if !s.tunnels.admit() {
@@ -308,6 +310,14 @@ func (s *server) forward(w http.ResponseWriter, r *http.Request, t target, log *
 	// r is net/http's again when this returns.
 	tn := &tunnel{ws: ws, local: local, halfClose: hasHalfClose(r.Header), failCode: walve.StatusBadGateway}
 	go s.tunnels.runLogged(tn, log)
+}
+
+// allowsOrigin is what Upgrade checks.
+func (s *server) allowsOrigin(r *http.Request) bool {
+	if check := s.upgrader.CheckOrigin; check != nil {
+		return check(r)
+	}
+	return origin.Same(r)
 }
 
 // namesWebSocket is as lenient as Upgrade: what it takes must not get past.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -211,5 +212,21 @@ func TestPipelined(t *testing.T) {
 		} else if err != nil {
 			return
 		}
+	}
+}
+
+// TestForeignOriginReachesNothing: a page that may not connect does not make the
+// target be connected to.
+func TestForeignOriginReachesNothing(t *testing.T) {
+	var n atomic.Int32
+	target := serveTCP(t, func(*net.TCPConn) { n.Add(1) })
+	_, urls := startListen(t, 1, "ws://127.0.0.1:0/", target)
+	_, _, status := rawClient(t, urls[0], "Origin: https://evil.example\r\n")
+	if status != 403 {
+		t.Fatal(status)
+	}
+	time.Sleep(200 * time.Millisecond)
+	if n.Load() != 0 {
+		t.Errorf("the target was connected to for a page that may not")
 	}
 }
