@@ -5,12 +5,13 @@ import (
 	"net/http"
 
 	"github.com/bodokaiser/walve/internal/origin"
+	"golang.org/x/net/http/httpguts"
 )
 
 // The opening handshake's inside, for the tests of package walve_test.
 
 var (
-	HasToken           = hasToken
+	HasToken           = httpguts.HeaderValuesContainsToken
 	ValidKey           = validKey
 	SameOrigin         = origin.Same
 	ChooseSubprotocol  = chooseSubprotocol
