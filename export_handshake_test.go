@@ -5,13 +5,12 @@ import (
 	"net/http"
 
 	"github.com/bodokaiser/walve/internal/origin"
-	"golang.org/x/net/http/httpguts"
 )
 
 // The opening handshake's inside, for the tests of package walve_test.
 
 var (
-	HasToken           = httpguts.HeaderValuesContainsToken
+	HasToken           = hasToken
 	ValidKey           = validKey
 	SameOrigin         = origin.Same
 	ChooseSubprotocol  = chooseSubprotocol

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 const (
@@ -181,7 +179,7 @@ func checkVersion(r *http.Request) *HandshakeError {
 // field that is received in an HTTP/1.0 request."
 func asksForUpgrade(r *http.Request) bool {
 	return isExtendedConnect(r) || r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
-		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
+		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }
 
 func hasBody(r *http.Request) bool { return r.ContentLength != 0 || len(r.TransferEncoding) != 0 }
@@ -258,7 +256,7 @@ func checkResponse(resp *http.Response, accept string, subprotocols []string, c 
 		wrong = "Upgrade is not websocket"
 	// "[or] the |Connection| header field doesn't contain a token that is an
 	// ASCII case-insensitive match for the value "Upgrade""
-	case !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade"):
+	case !hasToken(h["Connection"], "upgrade"):
 		wrong = "Connection lacks upgrade"
 	case len(h["Sec-Websocket-Accept"]) != 1 || h["Sec-Websocket-Accept"][0] != accept:
 		wrong = "Sec-WebSocket-Accept does not answer the key"

@@ -154,6 +154,22 @@ func parseTokens(values []string) (list []string, ok bool) {
 	return list, true
 }
 
+// hasToken reports whether a header that is a list of tokens, over as many
+// lines as it likes, holds token, in whatever case. It is lenient with the
+// other elements, which are not for us.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for more := true; more; {
+			var t string
+			t, v, more = strings.Cut(v, ",")
+			if equalFold(strings.Trim(t, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // equalFold compares s with an ASCII string in whatever ASCII case. The length
 // keeps out what Unicode folds to ASCII, which is longer.
 func equalFold(s, ascii string) bool {

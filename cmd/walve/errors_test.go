@@ -232,5 +232,7 @@ func TestCertificateName(t *testing.T) {
 	r := runWalve(t, nil, "dial", strings.Replace("wss://"+ln.Addr().String()+"/", "127.0.0.1", "localhost", 1))
 	if strings.ContainsAny(r.stderr, "\x1b\x07") {
 		t.Errorf("a certificate controls the terminal: %q", r.stderr)
+	} else {
+		t.Logf("%q", r.stderr)
 	}
 }

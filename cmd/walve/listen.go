@@ -14,7 +14,6 @@ import (
 
 	"github.com/bodokaiser/walve"
 	"github.com/bodokaiser/walve/internal/origin"
-	"golang.org/x/net/http/httpguts"
 )
 
 const listenUsage = `
@@ -270,7 +269,7 @@ func (s *server) handler(ep *endpoint) http.Handler {
 // forward connects the request's WebSocket to t, and returns as soon as it is
 // one.
 func (s *server) forward(w http.ResponseWriter, r *http.Request, t target, log *slog.Logger) {
-	if !httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket") || !s.allowsOrigin(r) {
+	if !namesWebSocket(r.Header["Upgrade"]) || !s.allowsOrigin(r) {
 		// Upgrade refuses that, and the target need not know.
 		_, err := s.upgrader.Upgrade(w, r)
 		s.metrics.countHandshakeFailure(err)
@@ -319,6 +318,16 @@ func (s *server) allowsOrigin(r *http.Request) bool {
 		return check(r)
 	}
 	return origin.Same(r)
+}
+
+// namesWebSocket is as lenient as Upgrade: what it takes must not get past.
+func namesWebSocket(upgrade []string) bool {
+	for protocol := range strings.SplitSeq(strings.Join(upgrade, ","), ",") {
+		if strings.EqualFold(strings.TrimSpace(protocol), "websocket") {
+			return true
+		}
+	}
+	return false
 }
 
 // connect connects to t; it gives up when the client does.

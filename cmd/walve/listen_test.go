@@ -264,7 +264,6 @@ func TestParseMappingsErrors(t *testing.T) {
 	}
 }
 
-// TestUpgradeList: what Upgrade takes for a WebSocket is connected to the target.
 func TestUpgradeList(t *testing.T) {
 	target := serveTCP(t, echo)
 	_, urls := startListen(t, 1, "-max", "2", "ws://127.0.0.1:0/", target)

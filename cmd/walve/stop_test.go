@@ -211,7 +211,8 @@ func TestBrokenPipe(t *testing.T) {
 // TestDrainDialing: a connection whose WebSocket is being dialled was there too.
 func TestDrainDialing(t *testing.T) {
 	target := serveTCP(t, echo)
-	_, urls := startListen(t, 1, "ws://127.0.0.1:0/", target)
+	listen, urls := startListen(t, 1, "ws://127.0.0.1:0/", target)
+	_ = listen
 	backend := strings.TrimSuffix(strings.TrimPrefix(urls[0], "ws://"), "/")
 	asked := make(chan struct{}, 1)
 	slow := serveTCP(t, func(c *net.TCPConn) {

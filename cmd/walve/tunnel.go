@@ -130,9 +130,15 @@ func (t *tunnel) linger() {
 	until := time.Now().Add(lingerTime)
 	buf := make([]byte, 4<<10)
 	for time.Now().Before(until) {
-		t.local.SetReadDeadline(until) // each time: see interrupt
-		if _, err := t.local.Read(buf); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return
+		t.local.SetReadDeadline(until)
+		for {
+			_, err := t.local.Read(buf)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break // also: see interrupt
+			}
+			if err != nil {
+				return
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -32,9 +33,17 @@ func rawClient(t *testing.T, url, more string) (*net.TCPConn, *bufio.Reader, int
 }
 
 // frame is one of a client, masked with zeroes.
-func frame(op walve.Opcode, p []byte) []byte {
-	h := walve.Header{Fin: true, Opcode: op, Masked: true, Length: int64(len(p))}
-	b, _ := h.AppendBinary(nil) // h is valid
+func frame(op byte, p []byte) []byte {
+	b := []byte{0x80 | op}
+	switch {
+	case len(p) < 126:
+		b = append(b, 0x80|byte(len(p)))
+	case len(p) < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(len(p)))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(len(p)))
+	}
+	b = append(b, 0, 0, 0, 0)
 	return append(b, p...)
 }
 
@@ -46,6 +55,7 @@ func TestHalfClosedThenGone(t *testing.T) {
 		io.Copy(io.Discard, c) // the half-close
 		c.SetDeadline(time.Now().Add(8 * time.Second))
 		// says nothing, and goes on for as long as somebody may listen
+		buf := make([]byte, 1)
 		for {
 			raw, _ := c.SyscallConn()
 			var err error
@@ -60,6 +70,7 @@ func TestHalfClosedThenGone(t *testing.T) {
 				close(ended)
 				return
 			}
+			_ = buf
 			time.Sleep(20 * time.Millisecond)
 			select {
 			case <-t.Context().Done():
@@ -68,7 +79,7 @@ func TestHalfClosedThenGone(t *testing.T) {
 			}
 		}
 	})
-	_, urls := startListen(t, 1, "-keepalive", "200ms", "ws://127.0.0.1:0/", target)
+	p, urls := startListen(t, 1, "-keepalive", "200ms", "ws://127.0.0.1:0/", target)
 	conn, err := walve.Dial(t.Context(), urls[0])
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +93,7 @@ func TestHalfClosedThenGone(t *testing.T) {
 	case <-time.After(6 * time.Second):
 		t.Error("6 s after the client was reset its tunnel is still open, and so is the target's connection")
 	}
+	_ = p
 }
 
 // TestForeignCloseTail: what came before a Close frame reaches a target that is
@@ -113,8 +125,8 @@ func TestForeignCloseTail(t *testing.T) {
 		t.Fatal(status)
 	}
 	go io.Copy(io.Discard, br)
-	c.Write(frame(walve.OpBinary, make([]byte, size)))
-	c.Write(frame(walve.OpClose, []byte{3, 232}))
+	c.Write(frame(2, make([]byte, size)))
+	c.Write(frame(8, []byte{3, 232}))
 	r := <-got
 	if r.n != size || r.err != nil {
 		t.Errorf("the target got %d of %d bytes that came before a Close frame of 1000: %v", r.n, size, r.err)
@@ -130,7 +142,7 @@ func TestForeignCloseUnread(t *testing.T) {
 		t.Fatal(status)
 	}
 	time.Sleep(500 * time.Millisecond)
-	c.Write(frame(walve.OpClose, []byte{3, 232}))
+	c.Write(frame(8, []byte{3, 232}))
 	ended := make(chan struct{})
 	go func() {
 		for {
@@ -170,6 +182,7 @@ func TestClientGivesUp(t *testing.T) {
 	}
 	time.Sleep(200 * time.Millisecond)
 	p, urls := startListen(t, 1, "-debug", "127.0.0.1:0", "ws://127.0.0.1:0/", "tcp://"+addr)
+	_ = p
 	host := strings.TrimSuffix(strings.TrimPrefix(urls[0], "ws://"), "/")
 	c := dialTCP(t, host)
 	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", host)

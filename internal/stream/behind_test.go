@@ -150,15 +150,15 @@ func TestServerTransportNew(t *testing.T) {
 	}, memconn.Buffer(1000))
 }
 
-// failOnce fails, if fail is set, one large write, in part, and then goes on.
+// failOnce fails its first large write, in part, and then goes on.
 type failOnce struct {
 	net.Conn
-	fail bool
+	failed bool
 }
 
 func (c *failOnce) Write(p []byte) (int, error) {
-	if c.fail && len(p) >= 16<<10 {
-		c.fail = false
+	if len(p) >= 16<<10 && !c.failed {
+		c.failed = true
 		n, _ := c.Conn.Write(p[:100])
 		return n, errors.New("broken")
 	}
@@ -172,7 +172,7 @@ func TestBehindErrorSmall(t *testing.T) {
 		a, b := memconn.Pipe(memconn.Buffer(1 << 20))
 		defer a.Close()
 		defer b.Close()
-		st := stream.NewServerTransport(&failOnce{Conn: a, fail: true})
+		st := stream.NewServerTransport(&failOnce{Conn: a})
 		if n, err := st.Write(make([]byte, 16<<10)); n != 16<<10 || err != nil {
 			t.Fatal(n, err)
 		}
@@ -211,13 +211,27 @@ func TestBehindHuge(t *testing.T) {
 	}
 }
 
+type failLater struct {
+	net.Conn
+	fail bool
+}
+
+func (c *failLater) Write(p []byte) (int, error) {
+	if c.fail && len(p) >= 16<<10 {
+		c.fail = false
+		n, _ := c.Conn.Write(p[:100])
+		return n, errors.New("broken")
+	}
+	return c.Conn.Write(p)
+}
+
 // TestNewBehindError: what was lost behind Write before New, New's Stream says.
 func TestNewBehindError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe(memconn.Buffer(1 << 20))
 		defer a.Close()
 		defer b.Close()
-		fl := &failOnce{Conn: a}
+		fl := &failLater{Conn: a}
 		over := func(net.Conn) net.Conn { return stream.NewServerTransport(fl) }
 		server, _ := handshake(t, tls.VersionTLS13, over, a, b)
 		server.Write(pattern(200_000)) // large records from here on
